@@ -1,0 +1,106 @@
+//! Images.
+
+use crate::{ContainerConfig, DriverData, Map, is_default};
+use hull_types::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A row of `GET /images/json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageSummary {
+    /// -1 where it was not counted.
+    pub containers: i64,
+    /// Seconds since the epoch.
+    pub created: i64,
+    pub id: String,
+    pub labels: Option<Map<String>>,
+    pub parent_id: String,
+    pub repo_digests: Vec<String>,
+    pub repo_tags: Vec<String>,
+    pub shared_size: i64,
+    pub size: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_size: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RootFs {
+    #[serde(rename = "Type")]
+    pub kind: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub layers: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageMetadata {
+    pub last_tag_time: Timestamp,
+}
+
+/// The answer of `GET /images/{name}/json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageInspect {
+    pub id: String,
+    pub repo_tags: Vec<String>,
+    pub repo_digests: Vec<String>,
+    pub parent: String,
+    pub comment: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+    pub docker_version: String,
+    pub author: String,
+    pub config: Option<ContainerConfig>,
+    pub architecture: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub variant: String,
+    pub os: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub os_version: String,
+    pub size: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_size: Option<i64>,
+    pub graph_driver: DriverData,
+    #[serde(rename = "RootFS")]
+    pub root_fs: RootFs,
+    pub metadata: ImageMetadata,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HistoryItem {
+    pub comment: String,
+    /// Seconds since the epoch.
+    pub created: i64,
+    pub created_by: String,
+    pub id: String,
+    pub size: i64,
+    pub tags: Option<Vec<String>>,
+}
+
+/// One line of what `DELETE /images/{name}` did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageDeleteItem {
+    #[serde(skip_serializing_if = "is_default")]
+    pub deleted: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub untagged: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImagesPruneResponse {
+    pub images_deleted: Option<Vec<ImageDeleteItem>>,
+    pub space_reclaimed: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageListOptions {
+    pub all: bool,
+    pub filters: crate::Filters,
+    pub shared_size: bool,
+    pub digests: bool,
+}

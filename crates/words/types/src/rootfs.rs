@@ -1,0 +1,27 @@
+//! What a container's root file system is made of: the value that a snapshot driver hands to the runtime.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A root file system to mount: read-only lowers, and an upper directory where the container may write.
+///
+/// With an `upper` it is an overlay. Without one it is read-only: the single lower, or an overlay of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rootfs {
+    /// The lower layers, the topmost first. Never empty.
+    pub lowers: Vec<Lower>,
+    /// Where writes go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<PathBuf>,
+    /// Overlayfs's working directory, on the same file system as `upper`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<PathBuf>,
+}
+
+/// One read-only layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lower {
+    /// A directory with the layer unpacked in overlayfs's own form.
+    Directory(PathBuf),
+}
