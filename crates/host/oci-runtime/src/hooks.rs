@@ -1,0 +1,55 @@
+//! Hooks: programs that run at points of a container's life, with its state on standard input.
+
+use hull_types::oci::runtime::{Hook, State};
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Why a hook failed, and which.
+pub(crate) struct HookFailure {
+    pub index: usize,
+    pub reason: String,
+}
+
+/// Runs hooks one after the other, until one fails.
+pub(crate) fn run(hooks: &[Hook], state: &State) -> Result<(), HookFailure> {
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let json = serde_json::to_vec(state).unwrap_or_default();
+    for (index, hook) in hooks.iter().enumerate() {
+        run_one(hook, &json).map_err(|reason| HookFailure { index, reason })?;
+    }
+    Ok(())
+}
+
+fn run_one(hook: &Hook, state: &[u8]) -> Result<(), String> {
+    let mut command = Command::new(&hook.path);
+    if let Some((name, arguments)) = hook.args.split_first() {
+        std::os::unix::process::CommandExt::arg0(&mut command, name).args(arguments);
+    }
+    command.env_clear().envs(hook.env.iter().filter_map(|pair| pair.split_once('=')));
+    command.stdin(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("{}: {}", hook.path, crate::failure::reason(&error)))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A hook need not read its input.
+        let _ = stdin.write_all(state);
+    }
+    let limit = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    let status = wait(&mut child, limit).map_err(|reason| format!("{}: {reason}", hook.path))?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", hook.path)) }
+}
+
+fn wait(child: &mut Child, limit: Option<Duration>) -> Result<std::process::ExitStatus, String> {
+    let text = |error: std::io::Error| crate::failure::reason(&error);
+    let Some(limit) = limit else { return child.wait().map_err(text) };
+    let start = Instant::now();
+    let pidfd = hull_sys::process::pidfd_open(child.id() as i32).map_err(text)?;
+    let milliseconds = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+    if !hull_sys::process::wait_exited(&pidfd, milliseconds) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!("timed out after {}s", start.elapsed().as_secs()));
+    }
+    child.wait().map_err(text)
+}

@@ -1,0 +1,216 @@
+//! The first process, from the fork to the wait for `start`, and from there to its program: one step after the other.
+
+mod cgroup_mounts;
+mod devices;
+mod masks;
+mod mounts;
+mod namespaces;
+mod root;
+mod sysctl;
+
+pub(crate) use namespaces::{Joined, has_time_offsets, join_keyring, open_joined, personality};
+
+use crate::channel::ChildEnd;
+use crate::config::Namespaces;
+use crate::mount_options::MountOptions;
+use crate::failure::{During, Failure, Step};
+use crate::process::{self as setup, Filter};
+use crate::{CreateOptions, Error, Result, hooks};
+use hull_cgroup::Cgroup;
+use hull_sys::filter::SockFilter;
+use hull_sys::{InRoot, namespace, process, rustix, signal};
+use hull_types::oci::runtime::{Hook, Linux, Process, Spec, State};
+use std::cell::OnceCell;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+/// What the first process knows: all of it was made by its parent before the fork.
+pub(crate) struct Init<'a> {
+    pub spec: &'a Spec,
+    pub linux: &'a Linux,
+    pub process: &'a Process,
+    pub namespaces: &'a Namespaces,
+    pub joined: Vec<Joined>,
+    /// The sources of id-mapped mounts, at the mounts' indexes.
+    pub id_mapped: Vec<Option<OwnedFd>>,
+    /// The root file system, where the parent had to mount it.
+    pub mounted: Option<OwnedFd>,
+    pub options: &'a CreateOptions,
+    pub bundle: &'a Path,
+    pub cgroup: &'a Cgroup,
+    pub channel: ChildEnd,
+    pub fifo: OwnedFd,
+    /// The filter, once the parent has said that the process is in its cgroup.
+    pub go: OnceCell<Vec<SockFilter>>,
+    pub state: State,
+}
+
+/// Detached copies of the sources of mounts that ask for an id mapping, mapped, in the order of the mounts.
+///
+/// The parent makes them: a mapping is set by those who own the file system, which a user namespace's root does not.
+pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec<Option<OwnedFd>>> {
+    let mut all = Vec::with_capacity(spec.mounts.len());
+    for mount in &spec.mounts {
+        let named = mount.options.iter().any(|option| option == "idmap" || option == "ridmap");
+        let own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+        if !named && !own {
+            all.push(None);
+            continue;
+        }
+        let (uids, gids) = if own {
+            (&mount.uid_mappings, &mount.gid_mappings)
+        } else {
+            (&linux.uid_mappings, &linux.gid_mappings)
+        };
+        let (uids, gids) = (crate::create::map_lines(uids), crate::create::map_lines(gids));
+        let options = MountOptions::parse(&mount.options);
+        let map = || {
+            let namespace = hull_sys::mount::user_namespace(&uids, &gids)?;
+            let tree = hull_sys::mount::clone_tree(bundle.join(&mount.source), options.recursive_bind)?;
+            hull_sys::mount::set_id_map(&tree, namespace, options.id_map.unwrap_or(false))?;
+            Ok(tree)
+        };
+        let made = map().map_err(|source| Error::Prepare { what: "cannot make an id-mapped mount", source })?;
+        all.push(Some(made));
+    }
+    Ok(all)
+}
+
+/// Says on the container's own standard error, where the last words of a failed exec belong, what went wrong.
+pub(crate) fn complain(failure: &Failure) -> ! {
+    let _ = writeln!(std::io::stderr(), "{}", failure.0);
+    process::exit(255)
+}
+
+impl Init<'_> {
+    /// Never returns: it becomes the container's program, or ends.
+    pub(crate) fn run(self) -> ! {
+        match self.set_up() {
+            Err(failure) => {
+                self.channel.failed(&failure);
+                process::exit(1)
+            }
+            Ok((settled, filter)) => complain(&self.wait_and_launch(settled, &filter)),
+        }
+    }
+
+    fn set_up(&self) -> Step<(setup::Settled, Filter)> {
+        self.leave_the_runtime()?;
+        setup::before_root_changes(self.process)?;
+        let label = setup::open_label(self.process)?;
+        let listener = self.listener()?;
+        process::set_dumpable(false).during("cannot become undumpable")?;
+        self.enter_namespaces()?;
+        if !self.options.no_new_keyring {
+            join_keyring(&self.options.id);
+        }
+        let root = self.attach_root()?;
+        let mounts = self.mount_all(&root)?;
+        let instructions = self.await_go()?.to_vec();
+        self.unshare_cgroup()?;
+        self.set_up_devices(&root, &mounts)?;
+        self.run_hooks_before_pivot()?;
+        root::change_root(&root, self.options.no_pivot)?;
+        let root = InRoot::open_dir("/").during("cannot open the new root")?;
+        self.open_console(&root)?;
+        self.guard_paths(&root, &mounts)?;
+        self.set_personality()?;
+        let flags = match &self.linux.seccomp {
+            Some(seccomp) => hull_seccomp::flags(seccomp).map_err(|error| Failure(error.to_string()))?,
+            None => 0,
+        };
+        let filter = Filter { instructions, flags, listener };
+        let filtered = !filter.instructions.is_empty();
+        let settled = setup::settle(self.process, &root, label, self.options.preserve_fds, filtered)?;
+        Ok((settled, filter))
+    }
+
+    /// Takes its streams, lets go of everything else of the runtime's, and begins a session.
+    fn leave_the_runtime(&self) -> Step<()> {
+        signal::reset_all();
+        rustix::process::umask(rustix::fs::Mode::empty());
+        setup::give_streams(&self.options.stdio)?;
+        let mut keep = vec![self.channel.number(), self.fifo.as_raw_fd()];
+        keep.extend(self.joined.iter().map(|joined| joined.fd.as_raw_fd()));
+        keep.extend(self.id_mapped.iter().flatten().chain(&self.mounted).map(AsRawFd::as_raw_fd));
+        keep.extend((0..self.options.preserve_fds as i32).map(|n| 3 + n));
+        process::close_all_except(&keep).during("cannot close descriptors")?;
+        let _ = rustix::process::setsid();
+        Ok(())
+    }
+
+    /// Waits until the process is in its cgroup.
+    fn await_go(&self) -> Step<&[SockFilter]> {
+        if let Some(filter) = self.go.get() {
+            return Ok(filter);
+        }
+        let filter = self.channel.await_go()?;
+        Ok(self.go.get_or_init(|| filter))
+    }
+
+    fn listener(&self) -> Step<Option<(std::os::unix::net::UnixStream, Vec<u8>)>> {
+        let Some(seccomp) = &self.linux.seccomp else { return Ok(None) };
+        let state = serde_json::json!({
+            "ociVersion": self.state.oci_version, "fds": ["seccompFd"], "pid": 0,
+            "metadata": seccomp.listener_metadata, "state": &self.state,
+        });
+        Filter::listener(seccomp, serde_json::to_vec(&state).unwrap_or_default())
+    }
+
+    fn unshare_cgroup(&self) -> Step<()> {
+        if !self.namespaces.makes(namespace::CGROUP) {
+            return Ok(());
+        }
+        namespace::unshare(namespace::CGROUP).during("cannot make a cgroup namespace")
+    }
+
+    fn run_hooks_before_pivot(&self) -> Step<()> {
+        let Some(hooks) = &self.spec.hooks else { return Ok(()) };
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+            self.channel.run_outer_hooks()?;
+        }
+        self.run_hooks("createContainer", &hooks.create_container, "creating")
+    }
+
+    fn run_hooks(&self, point: &str, list: &[Hook], status: &str) -> Step<()> {
+        let state = State { status: status.into(), pid: std::process::id() as i32, ..self.state.clone() };
+        hooks::run(list, &state).map_err(|failure| {
+            Failure(format!("error running {point} hook #{}: {}", failure.index, failure.reason))
+        })
+    }
+
+    fn open_console(&self, root: &InRoot) -> Step<()> {
+        let Some(console) = setup::open_console(self.process, root)? else { return Ok(()) };
+        devices::bind_console(root, &console.peer)?;
+        self.channel.console(&console.master)
+    }
+
+    fn set_personality(&self) -> Step<()> {
+        let Some(wanted) = &self.linux.personality else { return Ok(()) };
+        let Some(domain) = personality(&wanted.domain) else {
+            return Err(Failure(format!("invalid personality domain {:?}", wanted.domain)));
+        };
+        process::set_personality(domain).during("cannot set the personality")
+    }
+
+    /// Tells the parent, waits for `start`, and goes.
+    fn wait_and_launch(&self, settled: setup::Settled, filter: &Filter) -> Failure {
+        if let Err(failure) = self.channel.ready() {
+            return failure;
+        }
+        let mut byte = [0_u8; 1];
+        loop {
+            match rustix::io::read(&self.fifo, &mut byte) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Failure(format!("cannot wait for the start: {error}")),
+                Ok(_) => break,
+            }
+        }
+        let hooks = self.spec.hooks.as_ref().map(|hooks| hooks.start_container.as_slice()).unwrap_or_default();
+        if let Err(failure) = self.run_hooks("startContainer", hooks, "created") {
+            return failure;
+        }
+        settled.launch(filter)
+    }
+}

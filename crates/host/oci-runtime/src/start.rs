@@ -1,0 +1,38 @@
+//! `start`: the waiting init gets its byte, and becomes the container's program.
+
+use crate::state::Directory;
+use crate::{Error, Result, hooks};
+use hull_sys::rustix;
+use rustix::fs::{Mode, OFlags};
+use std::path::Path;
+
+/// Starts a created container.
+///
+/// Returns when the init has been told; what its `execve` says is on the container's standard error. That the
+/// program is there and may be executed was seen by `create` already.
+pub fn start(state_root: &Path, id: &str) -> Result<()> {
+    let directory = Directory::of(state_root, id)?;
+    let record = directory.load(id)?;
+    let path = directory.fifo_path();
+    let failed = |source: rustix::io::Errno| Error::State { path: path.clone(), source: source.into() };
+    // Opening fails with ENXIO where no init holds the other end.
+    let fifo = match rustix::fs::open(&path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(fifo) => fifo,
+        Err(rustix::io::Errno::NXIO) => return Err(Error::StartStopped),
+        Err(rustix::io::Errno::NOENT) => {
+            return Err(if record.process().is_some() { Error::StartRunning } else { Error::StartStopped });
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    // The fifo's absence is what "started" means, so it goes first: of two starts one wins.
+    match rustix::fs::unlink(&path) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::NOENT) => return Err(Error::StartRunning),
+        Err(error) => return Err(failed(error)),
+    }
+    rustix::io::write(&fifo, b"0").map_err(failed)?;
+    if let Err(failure) = hooks::run(&record.poststart, &record.state("running")) {
+        return Err(Error::Hook { point: "poststart", index: failure.index, reason: failure.reason });
+    }
+    Ok(())
+}

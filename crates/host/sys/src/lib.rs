@@ -1,0 +1,37 @@
+//! Safe, descriptor-based wrappers over what Hull needs of Linux and `rustix` does not give: the only crate of
+//! Hull with `unsafe` code.
+//!
+//! ```text
+//!   InRoot      paths of an untrusted tree (image, container, build context), resolved inside its root only
+//!   mount       the descriptor-based mount API; a snapshot's Rootfs as one detached mount
+//!   process     clone3, pidfd, close_range, execve, prctl, the sealed executable
+//!   capability  the five sets            namespace  setns and unshare by kind
+//!   terminal    pseudo-terminals         signal     masks and signalfd
+//!   socket      descriptors over unix sockets       filter, device_program  classic and extended BPF
+//! ```
+//!
+//! Invariants: every descriptor made here is close-on-exec; no function keeps global state; a path that comes
+//! from a container is only ever given to [`InRoot`]. Must not know: OCI documents, cgroups, daemons.
+#![allow(unsafe_code)]
+
+pub mod activation;
+pub mod capability;
+pub mod detached;
+pub mod device_program;
+pub mod filter;
+pub mod in_root;
+pub mod mount;
+pub mod namespace;
+pub mod netlink_socket;
+pub mod netns;
+pub mod process;
+pub mod program_memory;
+pub mod signal;
+pub mod socket;
+pub mod terminal;
+pub mod xattr;
+
+pub use in_root::InRoot;
+pub use mount::mount_rootfs;
+pub use rustix;
+pub use rustix::fs::{Mode, OFlags};
