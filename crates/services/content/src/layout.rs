@@ -1,0 +1,93 @@
+//! Names and files of the OCI image layout.
+
+use crate::error::ContentError;
+use hull_types::Digest;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const EMPTY_INDEX: &[u8] = br#"{"schemaVersion":2,"manifests":[]}"#;
+const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
+
+pub(crate) struct Layout {
+    root: PathBuf,
+    next: AtomicU64,
+}
+
+impl Layout {
+    pub(crate) fn open(root: &Path) -> Result<Self, ContentError> {
+        let layout = Self { root: root.to_owned(), next: AtomicU64::new(0) };
+        layout.make().map_err(|source| ContentError::Open { path: root.to_owned(), source })?;
+        Ok(layout)
+    }
+    fn make(&self) -> io::Result<()> {
+        for algorithm in ALGORITHMS {
+            make_directory(&self.root.join("blobs").join(algorithm))?;
+        }
+        // A daemon that was killed leaves half transfers: nothing refers to them.
+        match fs::remove_dir_all(self.ingest()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => make_directory(&self.ingest())?,
+        }
+        for (name, text) in [("oci-layout", MARKER), ("index.json", EMPTY_INDEX)] {
+            if !self.root.join(name).try_exists()? {
+                self.replace(name, text)?;
+            }
+        }
+        Ok(())
+    }
+    fn ingest(&self) -> PathBuf {
+        self.root.join("ingest")
+    }
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm()).join(digest.hex())
+    }
+    pub(crate) fn create_ingest(&self) -> Result<(PathBuf, File), ContentError> {
+        let path = self.ingest().join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        match made {
+            Ok(file) => Ok((path, file)),
+            Err(source) => Err(ContentError::Write { path, source }),
+        }
+    }
+    pub(crate) fn publish(&self, from: &Path, digest: &Digest) -> Result<(), ContentError> {
+        let to = self.blob(digest);
+        let directory = to.parent().unwrap_or(&self.root);
+        fs::rename(from, &to)
+            .and_then(|()| File::open(directory)?.sync_all())
+            .map_err(|source| ContentError::Write { path: to.clone(), source })
+    }
+    pub(crate) fn set_index(&self, document: &[u8]) -> Result<(), ContentError> {
+        self.replace("index.json", document)
+            .map_err(|source| ContentError::Write { path: self.root.join("index.json"), source })
+    }
+    fn replace(&self, name: &str, text: &[u8]) -> io::Result<()> {
+        let (path, mut file) = self.create_ingest().map_err(io::Error::other)?;
+        file.write_all(text)?;
+        fs::rename(path, self.root.join(name))
+    }
+    pub(crate) fn list(&self) -> Result<Vec<Digest>, ContentError> {
+        let mut found = Vec::new();
+        for algorithm in ALGORITHMS {
+            let path = self.root.join("blobs").join(algorithm);
+            let entries = fs::read_dir(&path);
+            let failed = |source| ContentError::Open { path: path.clone(), source };
+            for entry in entries.map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name();
+                // A file that is no blob was put there by someone else: not ours to list or to remove.
+                found.extend(
+                    name.to_str().and_then(|hex| format!("{algorithm}:{hex}").parse::<Digest>().ok()),
+                );
+            }
+        }
+        Ok(found)
+    }
+}
+
+// Blobs hold what images hold, set-id programs and secrets included: nobody else's business (CVE-2021-41091).
+fn make_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

@@ -1,0 +1,166 @@
+//! Blobs, named by what they hash to, and when they may go.
+//!
+//! ```text
+//!   bytes ──► Ingest ──(hash, sync, rename)──► blob ──► reader / read (verified)
+//!                │                              │
+//!             dropped: gone                collect: neither a root nor leased: gone
+//! ```
+//!
+//! On disk it is an OCI image layout (image specification, "Image Layout"), which other tools can read:
+//!
+//! ```text
+//! <root>/oci-layout               {"imageLayoutVersion":"1.0.0"}
+//! <root>/index.json               the named manifests, as the image service last told us
+//! <root>/blobs/<algorithm>/<hex>  a blob
+//! <root>/ingest/<n>               a blob on its way in; emptied at open
+//! ```
+//!
+//! Invariants: a name under `blobs` holds complete content that was hashed and synced before the name appeared;
+//! a blob that a live [`Lease`] saw come in is not collected; a collection evaluates its roots after it has stopped
+//! blobs and leases from changing, so what a finished writer has just referred to is among them.
+//!
+//! It must not know what a blob is: manifests, layers, registries and references are the image service's.
+//!
+//! All calls block; from async code call them on a blocking thread.
+
+mod error;
+mod hash;
+mod ingest;
+mod layout;
+mod lease;
+
+pub use error::ContentError;
+pub use hash::{Hasher, digest_of, verify};
+pub use ingest::Ingest;
+pub use lease::Lease;
+
+use hull_types::Digest;
+use layout::Layout;
+use lease::Leases;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The store of blobs. Cheap to clone.
+#[derive(Clone)]
+pub struct Content {
+    layout: Arc<Layout>,
+    leases: Arc<Leases>,
+}
+
+impl Content {
+    /// Opens the layout in `root`, making it where it is missing and sweeping what a killed daemon left half done.
+    pub fn open(root: &Path) -> Result<Self, ContentError> {
+        Ok(Self { layout: Arc::new(Layout::open(root)?), leases: Arc::default() })
+    }
+    /// Whether the blob is here.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.layout.blob(digest).is_file()
+    }
+    /// The blob's size in bytes.
+    pub fn size(&self, digest: &Digest) -> Result<u64, ContentError> {
+        fs::metadata(self.layout.blob(digest))
+            .map(|data| data.len())
+            .map_err(|source| read_failed(digest, source))
+    }
+    /// Where the blob is.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.layout.blob(digest)
+    }
+    /// The blob, to read from its beginning. Not verified again: it was when it came in.
+    pub fn reader(&self, digest: &Digest) -> Result<File, ContentError> {
+        File::open(self.layout.blob(digest)).map_err(|source| read_failed(digest, source))
+    }
+    /// The blob's bytes, at most `limit` of them, verified.
+    pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ContentError> {
+        let mut file = self.reader(digest)?;
+        let size = file.metadata().map_err(|source| read_failed(digest, source))?.len();
+        if size > limit {
+            return Err(ContentError::TooLarge { digest: digest.clone(), size, limit });
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.read_to_end(&mut bytes).map_err(|source| read_failed(digest, source))?;
+        let mut hasher = Hasher::like(Some(digest));
+        hasher.update(&bytes);
+        let actual = hasher.finish();
+        if actual != *digest {
+            return Err(ContentError::Mismatch { expected: digest.clone(), actual });
+        }
+        Ok(bytes)
+    }
+    /// Begins a blob. `expected` sets the algorithm; without it sha256 is used.
+    pub fn ingest(&self, expected: Option<&Digest>) -> Result<Ingest, ContentError> {
+        Ingest::begin(self.layout.clone(), self.leases.clone(), expected)
+    }
+    /// Stores bytes that are in memory, and says their sha256 name.
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, ContentError> {
+        self.put_as(bytes, &digest_of(bytes))
+    }
+    /// Stores bytes that are in memory under `digest`, which they must hash to.
+    pub fn put_as(&self, bytes: &[u8], digest: &Digest) -> Result<Digest, ContentError> {
+        let present = self.leases.record(digest, || Ok::<_, ContentError>(self.has(digest)))?;
+        if present && self.read(digest, u64::MAX).is_ok() {
+            return Ok(digest.clone());
+        }
+        let mut ingest = self.ingest(Some(digest))?;
+        ingest.write_all(bytes).map_err(|source| ContentError::Write { path: self.path(digest), source })?;
+        ingest.commit(digest)?;
+        Ok(digest.clone())
+    }
+    /// Removes a blob, whatever refers to it. Says whether it was there.
+    pub fn remove(&self, digest: &Digest) -> Result<bool, ContentError> {
+        match fs::remove_file(self.layout.blob(digest)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(ContentError::Remove { digest: digest.clone(), source }),
+        }
+    }
+    /// Every blob.
+    pub fn list(&self) -> Result<Vec<Digest>, ContentError> {
+        self.layout.list()
+    }
+    /// Keeps what comes in from being collected until the lease is dropped.
+    pub fn lease(&self) -> Lease {
+        Lease::take(&self.leases)
+    }
+    /// Removes every blob that is neither leased nor among `roots`, and says how many bytes that freed.
+    ///
+    /// `roots` is called while nothing can come in and no lease can end; it must not call this store's leases.
+    pub fn gc(&self, roots: impl FnOnce() -> HashSet<Digest>) -> Result<u64, ContentError> {
+        let candidates = self.list()?;
+        self.collect(&candidates, roots)
+    }
+    /// Like [`Content::gc`], for some blobs only.
+    pub fn collect(
+        &self,
+        candidates: &[Digest],
+        roots: impl FnOnce() -> HashSet<Digest>,
+    ) -> Result<u64, ContentError> {
+        let live = self.leases.lock();
+        let roots = roots();
+        let mut freed = 0;
+        for digest in candidates.iter().filter(|digest| !roots.contains(digest) && !live.holds(digest)) {
+            let size = self.size(digest).unwrap_or(0);
+            if self.remove(digest)? {
+                freed += size;
+            }
+        }
+        Ok(freed)
+    }
+    /// Writes the layout's `index.json`, so that other tools find the named images.
+    pub fn set_index(&self, document: &[u8]) -> Result<(), ContentError> {
+        self.layout.set_index(document)
+    }
+}
+
+fn read_failed(digest: &Digest, source: io::Error) -> ContentError {
+    match source.kind() {
+        io::ErrorKind::NotFound => ContentError::NotFound(digest.clone()),
+        _ => ContentError::Read { digest: digest.clone(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests;

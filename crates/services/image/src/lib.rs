@@ -1,0 +1,226 @@
+//! Images: from a registry into the stores, by name, and out again.
+//!
+//! ```text
+//!  pull:  name ─resolve─► index ─platform─► manifest ─► configuration ─► layers ─► rows (one commit) ─► events
+//!         (registry-client)        └──────── content: blobs ────────┘   └ snapshot: unpacked, verified
+//!  by name, id, prefix ─► Record (memory) ─► run, inspect, history, list
+//!  rmi:   conflicts? ─► rows (one commit) ─► layers and blobs that nothing else needs
+//! ```
+//!
+//! Kept: the rows `references` (full name with tag or digest → target, manifest, image) and `images` (id → blobs,
+//! layers with sizes) in the metadata store; every blob of an image, compressed layers included, in the content
+//! store. That takes the disk twice, and is what a byte-identical push needs; a snapshot driver that keeps the tar
+//! will end it. `content/index.json` names the tagged images for other tools; it is made anew from the rows.
+//!
+//! Invariants:
+//! - An image's id is its configuration's digest. An image is there when its rows are: they are committed last, in
+//!   one transaction, after its blobs and layers are on disk. What a killed pull leaves is swept at the next open.
+//! - Every byte is verified: documents and blobs by their digests, unpacked layers by the configuration's diff ids.
+//! - A layer or blob goes only when no image's row names it, no pull under way holds it and (the snapshotter sees
+//!   to it) no container stands on it. With a damaged row nothing goes: unknown is never unreferenced.
+//!
+//! It must not know containers (it is told who [`Uses`] what), HTTP of the Engine API, or how layers are stored.
+
+mod auth;
+mod catalogue;
+mod documents;
+mod download;
+mod error;
+mod filters;
+mod hello;
+mod inspect;
+mod layers;
+mod list;
+mod progress;
+mod pull;
+mod remove;
+mod resolve;
+mod shared;
+mod sweep;
+mod uses;
+
+pub use error::{ImageError, Result};
+pub use uses::Uses;
+
+use catalogue::Catalogue;
+use hull_api_types::{
+    AuthConfig, AuthResponse, Filters, HistoryItem, ImageDeleteItem, ImageInspect, ImageListOptions,
+    ImageSummary, ImagesPruneResponse, JsonMessage,
+};
+use hull_content::Content;
+use hull_events::EventBus;
+use hull_registry_client::Registry;
+use hull_snapshot::Snapshotter;
+use hull_store::Store;
+use hull_types::oci::image::ImageConfig;
+use hull_types::{ChainId, Digest, ImageRef, Platform};
+use shared::{Holds, Keyed};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::Sender;
+
+/// How the image service behaves.
+#[derive(Debug, Clone)]
+pub struct ImagesConfig {
+    /// How many layers are downloaded at once, over all pulls (`--max-concurrent-downloads`).
+    pub max_concurrent_downloads: usize,
+    /// How often a broken download is tried (`--max-download-attempts`).
+    pub max_download_attempts: u32,
+    /// The program that the built-in image `hello` holds: hull-runtime. Empty: there is no such image.
+    pub builtin_hello: PathBuf,
+}
+
+impl Default for ImagesConfig {
+    fn default() -> Self {
+        Self { max_concurrent_downloads: 3, max_download_attempts: 5, builtin_hello: PathBuf::new() }
+    }
+}
+
+/// An image that is here.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The digest of its configuration.
+    pub id: Digest,
+    /// The configuration.
+    pub config: ImageConfig,
+    /// The configuration's size in bytes.
+    pub config_size: u64,
+    /// The stack of its layers; `None` for an image without layers.
+    pub top: Option<ChainId>,
+    /// Its names, with tag or digest.
+    pub references: Vec<ImageRef>,
+    /// The sum of its layers' sizes, uncompressed.
+    pub size: u64,
+}
+
+/// The image service. Cheap to clone. All but `pull` and `login` block, for microseconds to milliseconds
+/// (`remove`, `prune` and `sweep` longer): call them from a blocking thread where that matters.
+#[derive(Clone)]
+pub struct Images {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ImagesConfig,
+    catalogue: Catalogue,
+    content: Content,
+    snapshotter: Arc<dyn Snapshotter>,
+    registry: Registry,
+    events: EventBus,
+    uses: Uses,
+    keyed: Keyed,
+    holds: Holds,
+    downloading: Semaphore,
+    unpacking: Arc<Semaphore>,
+    index: Mutex<()>,
+    // Whether there may be layers that no image has: a pull failed, or a container kept them.
+    orphans: AtomicBool,
+}
+
+impl Images {
+    /// Loads the rows, and sweeps the layers and blobs that no row refers to.
+    pub fn open(
+        config: ImagesConfig,
+        store: Store,
+        content: Content,
+        snapshotter: Arc<dyn Snapshotter>,
+        registry: Registry,
+        events: EventBus,
+    ) -> Result<Self> {
+        let catalogue = Catalogue::open(store, &content)?;
+        let downloading = Semaphore::new(config.max_concurrent_downloads.max(1));
+        // Unpacking is processor and disk: more at once than there are processors only gets in its own way.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let inner = Inner {
+            config,
+            catalogue,
+            content,
+            snapshotter,
+            registry,
+            events,
+            uses: Uses::default(),
+            keyed: Keyed::default(),
+            holds: Holds::default(),
+            downloading,
+            unpacking: Arc::new(Semaphore::new(processors.min(4))),
+            index: Mutex::default(),
+            orphans: AtomicBool::new(true),
+        };
+        let images = Self { inner: Arc::new(inner) };
+        images.sweep();
+        images.publish_index();
+        Ok(images)
+    }
+    /// Pulls an image and returns its id. An error before the first message: nothing was sent, answer it with a
+    /// status. An error after it belongs into the stream; the caller writes it. Dropping the future, or the
+    /// receiver, cancels.
+    pub async fn pull(
+        &self,
+        reference: &ImageRef,
+        platform: Option<Platform>,
+        auth: Option<AuthConfig>,
+        progress: Sender<JsonMessage>,
+    ) -> Result<Digest> {
+        pull::pull(self, reference, platform, auth, progress).await
+    }
+    /// The image of a name, `name@digest`, id, or an id's unambiguous beginning.
+    pub fn resolve(&self, name: &str, platform: Option<&Platform>) -> Result<Image> {
+        let state = self.inner.catalogue.read();
+        let record = resolve::find(&state, name)?.record;
+        let actual = record.config.platform();
+        if let Some(wanted) = platform.filter(|wanted| !wanted.matches(&actual)) {
+            let (actual, wanted) = (actual.to_string(), wanted.to_string());
+            return Err(ImageError::PlatformMismatch { reference: name.into(), actual, wanted });
+        }
+        Ok(Image {
+            id: record.id.clone(),
+            config: record.config.clone(),
+            config_size: record.row.config_size,
+            top: record.top().cloned(),
+            references: state.names_of(&record.id),
+            size: record.size(),
+        })
+    }
+    /// `GET /images/json`. Containers are counted always; `SharedSize` is -1 unless asked for.
+    pub fn list(&self, options: &ImageListOptions) -> Result<Vec<ImageSummary>> {
+        list::list(self, options)
+    }
+    /// `GET /images/{name}/json`.
+    pub fn inspect(&self, name: &str) -> Result<ImageInspect> {
+        inspect::inspect(self, name)
+    }
+    /// `GET /images/{name}/history`.
+    pub fn history(&self, name: &str) -> Result<Vec<HistoryItem>> {
+        inspect::history(self, name)
+    }
+    /// `POST /images/{source}/tag?repo=&tag=`.
+    pub fn tag(&self, source: &str, repository: &str, tag: &str) -> Result<()> {
+        remove::tag(self, source, repository, tag)
+    }
+    /// `DELETE /images/{name}?force=&noprune=`. There are no parent images here, so `noprune` changes nothing.
+    pub fn remove(&self, name: &str, force: bool, _noprune: bool) -> Result<Vec<ImageDeleteItem>> {
+        remove::remove(self, name, force)
+    }
+    /// `POST /images/prune?filters=`.
+    pub fn prune(&self, filters: &Filters) -> Result<ImagesPruneResponse> {
+        remove::prune(self, filters)
+    }
+    /// `POST /auth`.
+    pub async fn login(&self, auth: &AuthConfig) -> Result<AuthResponse> {
+        auth::login(self, auth).await
+    }
+    /// Which containers stand on which images: the container engine says so here.
+    pub fn uses(&self) -> &Uses {
+        &self.inner.uses
+    }
+    /// How many images there are.
+    pub fn count(&self) -> usize {
+        self.inner.catalogue.read().images.len()
+    }
+    /// Bytes of all images' layers, shared ones once (`LayersSize` of `GET /system/df`).
+    pub fn layers_size(&self) -> u64 {
+        list::layers_size(&self.inner.catalogue.read())
+    }
+}

@@ -1,0 +1,168 @@
+//! A container's way into its networks, and out.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use hull_api_types::PortMap;
+use hull_netlink::RouteSocket;
+
+use crate::model::{Endpoint, NetworkRow, Sandbox};
+use crate::namespaces::Namespace;
+use crate::networks::Networks;
+use crate::plan::{self, Mode};
+use crate::{AttachRequest, Attachment, Result, bridge, files, firewall, ports};
+
+impl Networks {
+    /// Gives a container its network: namespace, interfaces, addresses, published ports, the files about them.
+    /// For the modes `host` and `container:` there is no namespace to give; a container in another's network
+    /// shares that one's files as well, and gets an empty answer.
+    ///
+    /// What an earlier attachment of the same container left is released first. Nothing is left of a failure.
+    pub fn attach(&self, request: &AttachRequest) -> Result<Attachment> {
+        self.release(&request.container_id)?;
+        match plan::mode(&request.network_mode) {
+            Mode::Container => Ok(Attachment::default()),
+            Mode::Host => self.attach_to_host(request),
+            Mode::Own(first) => self.attach_own(request, &first),
+        }
+    }
+
+    /// Whether the networks that a container asks for exist and its ports can be read; takes nothing.
+    pub fn validate(&self, request: &AttachRequest) -> Result<()> {
+        let state = self.state();
+        match plan::mode(&request.network_mode) {
+            Mode::Container => Ok(()),
+            Mode::Host => state.network("host").map(|_| ()),
+            Mode::Own(first) => {
+                let rows = plan::wanted_networks(&state, request, &first)?;
+                for (row, settings) in &rows {
+                    plan::asked(row, settings)?;
+                }
+                let any = Ipv4Addr::UNSPECIFIED;
+                ports::read(&request.ports, &request.exposed, request.publish_all, any).map(|_| ())
+            }
+        }
+    }
+
+    fn attach_to_host(&self, request: &AttachRequest) -> Result<Attachment> {
+        let hosts = files::host_network_hosts(request, self.host_gateway())?;
+        let sandbox = {
+            let mut state = self.state();
+            let row = state.network("host")?.clone();
+            let requested = plan::asked_of(request, &row).cloned().unwrap_or_default();
+            let sandbox = Sandbox {
+                endpoints: vec![plan::endpoint_without_interface(&row, requested)?],
+                ..plan::empty_sandbox(request)?
+            };
+            state.sandboxes.insert(sandbox.container_id.clone(), sandbox.clone());
+            sandbox
+        };
+        self.inner.records.put(&sandbox).inspect_err(|_| {
+            self.state().remove(&request.container_id);
+        })?;
+        self.publish_endpoint("connect", &sandbox.container_id, &sandbox.endpoints[0]);
+        let resolv_conf = files::host_network_resolv_conf(request, &self.inner.config);
+        Ok(Attachment {
+            netns: None,
+            sandbox_id: sandbox.sandbox_id.clone(),
+            endpoints: sandbox.settings(),
+            ports: PortMap::new(),
+            hosts,
+            resolv_conf,
+        })
+    }
+
+    fn attach_own(&self, request: &AttachRequest, first: &str) -> Result<Attachment> {
+        let mut namespace = self.inner.namespaces.take()?;
+        let (sandbox, rows, links) = {
+            let mut state = self.state();
+            let (sandbox, rows) = plan::plan(&mut state, request, first)?;
+            state.sandboxes.insert(sandbox.container_id.clone(), sandbox.clone());
+            (sandbox, rows, plan::linked(&state, request))
+        };
+        match self.build(request, &mut namespace, &sandbox, &rows, &links) {
+            Ok((hosts, resolv_conf)) => {
+                for endpoint in &sandbox.endpoints {
+                    self.publish_endpoint("connect", &sandbox.container_id, endpoint);
+                }
+                Ok(Attachment {
+                    netns: Some(namespace.fd),
+                    sandbox_id: sandbox.sandbox_id.clone(),
+                    endpoints: sandbox.settings(),
+                    ports: ports::to_api(&sandbox.published, &sandbox.exposed),
+                    hosts,
+                    resolv_conf,
+                })
+            }
+            Err(error) => {
+                // The interfaces go with the namespace.
+                self.state().remove(&request.container_id);
+                let _ = self.inner.records.remove(&request.container_id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes what was planned. The ports come last: nothing has to be withdrawn when a step fails.
+    fn build(
+        &self,
+        request: &AttachRequest,
+        namespace: &mut Namespace,
+        sandbox: &Sandbox,
+        rows: &[NetworkRow],
+        links: &[(Ipv4Addr, Vec<String>)],
+    ) -> Result<(String, String)> {
+        let own: Vec<Ipv4Addr> =
+            sandbox.endpoints.iter().filter_map(|e| Some(e.interface.as_ref()?.address)).collect();
+        let hosts = files::hosts(request, &own, links, self.host_gateway())?;
+        let reaches_outside = sandbox.gateway_endpoint().is_some();
+        let resolv_conf = files::resolv_conf(request, &self.inner.config, reaches_outside);
+        // The record comes before the interfaces: a daemon that dies in between leaves one for the next to release.
+        self.inner.records.put(sandbox)?;
+        for (endpoint, row) in sandbox.endpoints.iter().zip(rows) {
+            self.plug(&mut namespace.route, namespace.fd.as_fd(), row, endpoint)?;
+        }
+        bridge::change_default_route(
+            &mut namespace.route,
+            first_name(sandbox),
+            None,
+            sandbox.gateway_interface(),
+        )?;
+        self.change_filter(&firewall::publish(&self.inner.config.table, sandbox, &sandbox.published))?;
+        Ok((hosts, resolv_conf))
+    }
+
+    pub(crate) fn plug(
+        &self,
+        inside: &mut RouteSocket,
+        netns: BorrowedFd<'_>,
+        row: &NetworkRow,
+        endpoint: &Endpoint,
+    ) -> Result<()> {
+        let (Some(made), Some(interface)) = (&row.bridge, &endpoint.interface) else { return Ok(()) };
+        bridge::plug(&mut self.route(), inside, netns, &row.name, made, interface)
+    }
+
+    /// What `host-gateway` stands for.
+    fn host_gateway(&self) -> Option<Ipv4Addr> {
+        let default = || Some(self.state().by_name("bridge")?.bridge.as_ref()?.gateway);
+        self.inner.config.host_gateway.or_else(default)
+    }
+
+    /// Gives back a container's addresses and ports. Its namespace goes with its processes. Nothing happens where
+    /// it has none.
+    pub fn release(&self, container_id: &str) -> Result<()> {
+        let Some(sandbox) = self.state().remove(container_id) else { return Ok(()) };
+        let withdrawn =
+            self.change_filter(&firewall::withdraw(&self.inner.config.table, &sandbox, &sandbox.published));
+        self.inner.records.remove(container_id)?;
+        for endpoint in &sandbox.endpoints {
+            self.publish_endpoint("disconnect", container_id, endpoint);
+        }
+        withdrawn
+    }
+}
+
+pub(crate) fn first_name(sandbox: &Sandbox) -> &str {
+    sandbox.endpoints.first().map_or("none", |endpoint| &endpoint.network_name)
+}

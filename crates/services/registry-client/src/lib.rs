@@ -1,0 +1,148 @@
+//! Pulling from registries (OCI distribution specification; Docker Registry HTTP API V2), and logging in to them.
+//!
+//! ```text
+//!   ImageRef ─► Registry::repository ─► Repository ─┬─ resolve  → Descriptor (+ document)
+//!                     │                             ├─ manifest → document
+//!       endpoints: mirrors of docker.io,            └─ blob     → stream of Bytes, from an offset
+//!       https, http (loopback and listed only)
+//!                     │ 401
+//!                     └─► challenge ─► basic, or token server
+//! ```
+//!
+//! Invariants:
+//! - Plain http is spoken to loopback, to registries the administrator listed and to mirrors given so; a failing
+//!   https opens no other way.
+//! - Credentials go to the registry they are for, or to the token server it names over https (over http only on the
+//!   registry's own host); never to mirrors, to redirects' targets on other hosts, or to a descriptor's `urls`.
+//! - Documents are bounded: manifests 4 MiB, tokens and errors 1 MiB. Manifests are verified by digest here; blobs
+//!   are streams, which the reader verifies.
+//!
+//! TLS is rustls with ring, roots come from the system's store (`ca-certificates`) and `<certs_dir>/<host:port>/`
+//! (`*.crt`, `*.cert` with `*.key`). Proxies come from the environment, loopback excepted.
+//!
+//! It must not know content stores, snapshots, or the Engine API.
+
+mod challenge;
+mod endpoint;
+mod error;
+mod login;
+mod repository;
+mod token;
+mod transport;
+
+pub use error::RegistryError;
+pub use repository::{Blob, MANIFEST_LIMIT, Repository, Resolved};
+
+use endpoint::Endpoint;
+use hull_types::ImageRef;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use transport::Transport;
+
+/// How registries are reached.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// URLs that are tried before docker.io's own registry, in order.
+    pub mirrors: Vec<String>,
+    /// `host`, `host:port` or CIDR: registries that may be spoken to by http or with certificates that do not
+    /// verify. Loopback always may.
+    pub insecure: Vec<String>,
+    /// Where `<host:port>/*.crt`, `*.cert` and `*.key` are, such as /etc/docker/certs.d.
+    pub certs_dir: Option<PathBuf>,
+    /// What Hull calls itself.
+    pub user_agent: String,
+}
+
+/// Credentials for one registry.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// The account.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// A refresh token from an earlier login, used instead of the password.
+    pub identity_token: String,
+    /// A bearer token, used as it is.
+    pub registry_token: String,
+}
+
+impl Auth {
+    /// Whether there is nothing in it: clients send empty credentials where they have none.
+    pub fn is_empty(&self) -> bool {
+        self.username.is_empty() && self.identity_token.is_empty() && self.registry_token.is_empty()
+    }
+}
+
+/// Secrets never reach a log.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// Access to every registry. Cheap to clone; connections are shared among clones.
+#[derive(Clone)]
+pub struct Registry {
+    transport: Arc<Transport>,
+}
+
+impl Registry {
+    /// Prepares access; nothing is connected to yet. Installs ring as rustls's provider for the process, unless
+    /// one is installed already.
+    pub fn new(config: Config) -> Self {
+        install_crypto();
+        Self { transport: Arc::new(Transport::new(config)) }
+    }
+    /// The repository of `reference`, with these credentials.
+    pub fn repository(&self, reference: &ImageRef, auth: Option<Auth>) -> Repository {
+        let auth = auth.filter(|auth| !auth.is_empty());
+        Repository::new(self.transport.clone(), reference.bare(), auth)
+    }
+    /// Checks credentials with `server` (as `docker login` names it). Returns the identity token to keep instead
+    /// of the password, where the registry gives one.
+    pub async fn login(&self, server: &str, auth: &Auth) -> Result<Option<String>, RegistryError> {
+        login::login(&self.transport, server, auth).await
+    }
+}
+
+/// Makes ring the provider of rustls for this process. Harmless when done twice.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+async fn endpoints(
+    transport: &Transport,
+    domain: &str,
+    mirrors: &[String],
+) -> Result<Vec<Endpoint>, RegistryError> {
+    let lax = transport.insecure.covers(domain) || by_address(transport, domain).await;
+    endpoint::endpoints(domain, mirrors, |host| transport.insecure.covers(host) || (lax && host == domain))
+}
+
+// A listed network covers names that lead into it, as with Docker: only then is a name looked up here.
+async fn by_address(transport: &Transport, domain: &str) -> bool {
+    if !transport.insecure.has_networks() {
+        return false;
+    }
+    let host = endpoint::host_of(domain);
+    match tokio::net::lookup_host((host, 443)).await {
+        Ok(found) => found.into_iter().any(|address| transport.insecure.covers_address(address.ip())),
+        Err(_) => false,
+    }
+}
+
+async fn read_limited(mut response: reqwest::Response, limit: u64) -> Result<Vec<u8>, RegistryError> {
+    let url = response.url().clone();
+    let mut bytes = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| transport::broken(&reqwest::Method::GET, &url, &error))?
+    {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            let cause = format!("more than {limit} bytes");
+            return Err(RegistryError::Answer { url: url.to_string(), cause });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,228 @@
+//! HTTP: clients, certificates, redirects, and what a broken connection is called.
+
+use crate::Config;
+use crate::endpoint::{Insecure, authority, host_of};
+use crate::error::RegistryError;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode, Url};
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may say nothing before it counts as broken.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const REDIRECTS: usize = 10;
+
+pub(crate) struct Transport {
+    config: Config,
+    pub(crate) insecure: Insecure,
+    clients: Mutex<HashMap<(String, bool), Client>>,
+}
+
+impl Transport {
+    pub(crate) fn new(config: Config) -> Self {
+        let insecure = Insecure::parse(&config.insecure);
+        Self { config, insecure, clients: Mutex::default() }
+    }
+    pub(crate) fn mirrors(&self) -> &[String] {
+        &self.config.mirrors
+    }
+
+    /// Sends one request, following redirects. `authorization` goes to the first server alone.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        mut headers: HeaderMap,
+        authorization: Option<HeaderValue>,
+        insecure: bool,
+    ) -> Result<Response, RegistryError> {
+        let first = url.clone();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        let mut url = url;
+        for _ in 0..=REDIRECTS {
+            let lax = if url.origin() == first.origin() {
+                insecure
+            } else {
+                self.insecure.covers(&authority(&url))
+            };
+            let client = self.client(&url, lax)?;
+            let request = client.request(method.clone(), url.clone()).headers(headers.clone());
+            let response = request.send().await.map_err(|error| broken(&method, &url, &error))?;
+            if !is_redirect(response.status()) {
+                return Ok(response);
+            }
+            let target =
+                response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let next = url.join(target).ok().filter(|next| may_follow(&url, next, &self.insecure));
+            let Some(next) = next.filter(|_| !target.is_empty()) else {
+                let (url, target) = (first.to_string(), target.to_owned());
+                return Err(RegistryError::Redirect { method: verb(&method), url, target });
+            };
+            if next.origin() != first.origin() {
+                headers.remove(AUTHORIZATION);
+            }
+            url = next;
+        }
+        let target = url.to_string();
+        Err(RegistryError::Redirect { method: verb(&method), url: first.to_string(), target })
+    }
+
+    /// Posts a form, following no redirect: forms carry secrets.
+    pub(crate) async fn post(
+        &self,
+        url: Url,
+        body: String,
+        insecure: bool,
+    ) -> Result<Response, RegistryError> {
+        let request = self.client(&url, insecure)?.post(url.clone());
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        request.send().await.map_err(|error| broken(&Method::POST, &url, &error))
+    }
+
+    // One client a host: each has that host's certificates, and its pool of connections.
+    fn client(&self, url: &Url, insecure: bool) -> Result<Client, RegistryError> {
+        let key = (authority(url), insecure);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = self.build(&key.0, insecure)?;
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+
+    fn build(&self, authority: &str, insecure: bool) -> Result<Client, RegistryError> {
+        let mut builder = Client::builder()
+            .user_agent(&self.config.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .tls_danger_accept_invalid_certs(insecure);
+        let host = host_of(authority);
+        // As Go's ProxyFromEnvironment: loopback is never behind a proxy.
+        if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
+            builder = builder.no_proxy();
+        }
+        let own = self.config.certs_dir.as_ref().map(|all| all.join(authority)).filter(|own| own.is_dir());
+        if let Some(directory) = own {
+            for certificate in roots(&directory)? {
+                builder = builder.add_root_certificate(certificate);
+            }
+            if let Some(identity) = identity(&directory)? {
+                builder = builder.identity(identity);
+            }
+        }
+        builder
+            .build()
+            .map_err(|error| RegistryError::Client { host: authority.into(), cause: innermost(&error) })
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+// A redirect must not lead out of TLS, where anyone on the way could answer, unless to a server listed as insecure.
+fn may_follow(from: &Url, to: &Url, insecure: &Insecure) -> bool {
+    match to.scheme() {
+        "https" => true,
+        "http" => from.scheme() == "http" || insecure.covers(&authority(to)),
+        _ => false,
+    }
+}
+
+fn roots(directory: &Path) -> Result<Vec<Certificate>, RegistryError> {
+    let mut found = Vec::new();
+    for path in files(directory, "crt")? {
+        let bytes = fs::read(&path).map_err(|error| unusable(&path, error))?;
+        found.extend(Certificate::from_pem_bundle(&bytes).map_err(|error| unusable(&path, error))?);
+    }
+    Ok(found)
+}
+
+fn identity(directory: &Path) -> Result<Option<Identity>, RegistryError> {
+    let Some(certificate) = files(directory, "cert")?.into_iter().next() else { return Ok(None) };
+    let key = certificate.with_extension("key");
+    let mut pem = fs::read(&certificate).map_err(|error| unusable(&certificate, error))?;
+    pem.push(b'\n');
+    pem.extend(
+        fs::read(&key)
+            .map_err(|error| unusable(&key, format!("missing key for {certificate:?}: {error}")))?,
+    );
+    Identity::from_pem(&pem).map(Some).map_err(|error| unusable(&certificate, error))
+}
+
+fn files(directory: &Path, extension: &str) -> Result<Vec<std::path::PathBuf>, RegistryError> {
+    let entries = fs::read_dir(directory).map_err(|error| unusable(directory, error))?;
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+fn unusable(path: &Path, cause: impl ToString) -> RegistryError {
+    RegistryError::Certificates { path: path.into(), cause: cause.to_string() }
+}
+
+pub(crate) fn verb(method: &Method) -> &'static str {
+    match *method {
+        Method::HEAD => "Head",
+        Method::POST => "Post",
+        _ => "Get",
+    }
+}
+
+/// A failed request as an error, in the words that Go programs (and so Docker's users) know.
+pub(crate) fn broken(method: &Method, url: &Url, error: &reqwest::Error) -> RegistryError {
+    let cause = innermost(error);
+    let (cause, tls) = describe(url, &cause, error);
+    RegistryError::Transport { method: verb(method), url: url.to_string(), cause, tls }
+}
+
+fn describe(url: &Url, cause: &str, error: &reqwest::Error) -> (String, bool) {
+    let place =
+        format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0));
+    if cause.contains("InvalidContentType") {
+        return ("http: server gave HTTP response to HTTPS client".into(), true);
+    }
+    if cause.contains("UnknownIssuer") {
+        let words = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+        return (words.into(), true);
+    }
+    if cause.contains("certificate") || cause.contains("handshake") {
+        return (format!("tls: {cause}"), true);
+    }
+    if error.is_timeout() {
+        return ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)".into(), false);
+    }
+    if error.is_connect() {
+        if cause.starts_with("Connection refused") {
+            return (format!("dial tcp {place}: connect: connection refused"), false);
+        }
+        if cause.contains("failed to lookup address") || cause.contains("dns error") {
+            let host = url.host_str().unwrap_or_default();
+            return (format!("dial tcp: lookup {host}: no such host ({cause})"), false);
+        }
+    }
+    (cause.to_owned(), false)
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = inner.to_string();
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,143 @@
+//! TLS: whom to trust, and that nothing else is a way in.
+#![allow(clippy::unwrap_used)]
+
+use hull_errors::{HasKind, Kind};
+use hull_registry_client::{Config, Registry, RegistryError};
+use hull_types::ImageRef;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+// An address of this machine that is not loopback; nothing is sent to find it.
+fn address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").or_else(|_| socket.connect("10.255.255.255:9")).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_loopback())
+}
+
+fn openssl(directory: &Path, arguments: &str) {
+    let mut command = Command::new("openssl");
+    let output = command.current_dir(directory).args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+// A certificate authority, and certificates of its for the server and for a client.
+fn certificates(directory: &Path, address: &str) {
+    let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(directory, &format!("req -x509 {new_key} -keyout ca.key -out ca.crt -days 2 -subj /CN=test-ca"));
+    std::fs::write(directory.join("server.ext"), format!("subjectAltName=IP:{address}")).unwrap();
+    std::fs::write(directory.join("client.ext"), "extendedKeyUsage=clientAuth").unwrap();
+    for name in ["server", "client"] {
+        openssl(directory, &format!("req {new_key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+        openssl(
+            directory,
+            &format!(
+                "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile {name}.ext -out {name}.cert"
+            ),
+        );
+    }
+}
+
+async fn serve(directory: &Path, address: &str, want_client: bool) -> String {
+    hull_registry_client::install_crypto();
+    let read = |name: &str| CertificateDer::from_pem_file(directory.join(name)).unwrap();
+    let key = PrivateKeyDer::from_pem_file(directory.join("server.key")).unwrap();
+    let builder = rustls::ServerConfig::builder();
+    let builder = match want_client {
+        true => {
+            let mut roots = RootCertStore::empty();
+            roots.add(read("ca.crt")).unwrap();
+            builder.with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap())
+        }
+        false => builder.with_no_client_auth(),
+    };
+    let config = builder.with_single_cert(vec![read("server.cert")], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
+    let bound = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    bound
+}
+
+async fn ask(config: Config, server: &str) -> RegistryError {
+    let image: ImageRef = format!("{server}/a:1").parse().unwrap();
+    Registry::new(config).repository(&image, None).resolve(&image).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn trust_is_what_the_administrator_gave() {
+    let Some(address) = address().map(|address| address.to_string()) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path(), &address);
+    let server = serve(directory.path(), &address, false).await;
+
+    let error = ask(Config::default(), &server).await;
+    assert!(error.to_string().contains("x509: certificate signed by unknown authority"), "{error}");
+    assert!(error.to_string().starts_with("Head \"https://") && !error.is_temporary(), "{error}");
+
+    // Answers count as trust: the manifest is "not found" by the registry's own word.
+    let listed = Config { insecure: vec![server.clone()], ..Config::default() };
+    assert_eq!(ask(listed, &server).await.kind(), Kind::NotFound);
+    let certs = directory.path().join("certs.d");
+    std::fs::create_dir_all(certs.join(&server)).unwrap();
+    std::fs::copy(directory.path().join("ca.crt"), certs.join(&server).join("ca.crt")).unwrap();
+    let with_certs = || Config { certs_dir: Some(certs.clone()), ..Config::default() };
+    assert_eq!(ask(with_certs(), &server).await.kind(), Kind::NotFound);
+
+    // A server that wants to know who asks.
+    let private = serve(directory.path(), &address, true).await;
+    let own = certs.join(&private);
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::copy(directory.path().join("ca.crt"), own.join("ca.crt")).unwrap();
+    assert!(matches!(ask(with_certs(), &private).await, RegistryError::Transport { .. }));
+    std::fs::copy(directory.path().join("client.cert"), own.join("client.cert")).unwrap();
+    assert!(matches!(ask(with_certs(), &private).await, RegistryError::Certificates { .. }));
+    std::fs::copy(directory.path().join("client.key"), own.join("client.key")).unwrap();
+    assert_eq!(ask(with_certs(), &private).await.kind(), Kind::NotFound);
+}
+
+#[tokio::test]
+async fn a_plain_server_is_not_spoken_to_unless_listed() {
+    let Some(address) = address() else { return };
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let read = stream.read(&mut head).await.unwrap_or(0);
+            // To a TLS greeting, what Go's servers say to one.
+            let status = if head[..read].starts_with(b"HEAD") || head[..read].starts_with(b"GET") {
+                "404"
+            } else {
+                "400"
+            };
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let error = ask(Config::default(), &server).await;
+    let expected = format!(
+        "Head \"https://{server}/v2/a/manifests/1\": http: server gave HTTP response to HTTPS client"
+    );
+    assert_eq!(error.to_string(), expected);
+    let listed = Config { insecure: vec![server.clone()], ..Config::default() };
+    assert_eq!(ask(listed, &server).await.kind(), Kind::NotFound);
+    let network = Config { insecure: vec![format!("{address}/32")], ..Config::default() };
+    assert_eq!(ask(network, &server).await.kind(), Kind::NotFound);
+}

@@ -1,0 +1,125 @@
+//! From exec to the created container.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+
+use hull_sys::rustix;
+use hull_sys::signal::SignalSet;
+use hull_task::protocol::{
+    Call, CreateOptions, Decoder, Failure, FailureKind, Message, Reply, Request, encode,
+};
+use rustix::fs::{Mode, OFlags};
+
+use crate::log::Log;
+use crate::process::Process;
+use crate::runtime::Runtime;
+use crate::server::Server;
+
+const SIGCHLD: i32 = 17;
+
+/// Why the shim ended before there was a container.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot {act}: {source}")]
+    SetUp { act: &'static str, source: io::Error },
+    #[error("the first message is not a creation: {0}")]
+    FirstMessage(String),
+    #[error("{0}")]
+    Create(String),
+}
+
+fn failed<E: Into<io::Error>>(act: &'static str) -> impl FnOnce(E) -> Error {
+    move |source| Error::SetUp { act, source: source.into() }
+}
+
+pub(crate) fn serve() -> Result<(), Error> {
+    let (first, listener) = take_descriptors()?;
+    let children = leave_daemon()?;
+    let (id, options) = read_create(&first)?;
+    rustix::io::ioctl_fionbio(&first, true).map_err(failed("set up the first connection"))?;
+    let mut reply = Vec::new();
+    match create(&options) {
+        Ok((runtime, init)) => {
+            let created = Reply::Created { pid: init.pid.unwrap_or_default() };
+            encode_reply(&mut reply, id, Ok(created));
+            let mut server = Server::new(options, runtime, init, listener, children);
+            server.adopt_first(first, reply);
+            server.run().map_err(failed("wait for events"))
+        }
+        Err(failure) => {
+            let message = failure.message.clone();
+            encode_reply(&mut reply, id, Err(failure));
+            let _ = rustix::io::write(&first, &reply);
+            Err(Error::Create(message))
+        }
+    }
+}
+
+fn encode_reply(out: &mut Vec<u8>, id: u64, result: Result<Reply, Failure>) {
+    // A short reply always has a JSON form.
+    let _ = encode(&Message::Reply { id, result }, out);
+}
+
+// Descriptors 0 and 1 become ours, close-on-exec and out of the way of standard streams; nothing else that may
+// have been inherited survives an exec.
+fn take_descriptors() -> Result<(OwnedFd, OwnedFd), Error> {
+    let act = "take the inherited descriptors";
+    hull_sys::process::close_on_exec_from(3).map_err(failed(act))?;
+    let first = io::stdin().as_fd().try_clone_to_owned().map_err(failed(act))?;
+    let listener = io::stdout().as_fd().try_clone_to_owned().map_err(failed(act))?;
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    let null = null.map_err(failed("open /dev/null"))?;
+    rustix::stdio::dup2_stdin(&null).map_err(failed(act))?;
+    rustix::stdio::dup2_stdout(&null).map_err(failed(act))?;
+    rustix::io::ioctl_fionbio(&listener, true).map_err(failed(act))?;
+    Ok((first, listener))
+}
+
+// A session of its own, the reaper of what the container leaves behind, and word of every child's end.
+fn leave_daemon() -> Result<OwnedFd, Error> {
+    rustix::process::setsid().map_err(failed("begin a session"))?;
+    hull_sys::process::set_child_subreaper().map_err(failed("become a reaper"))?;
+    rustix::process::chdir(c"/").map_err(failed("leave the working directory"))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let children = SignalSet::of(&[SIGCHLD]);
+    children.block().map_err(failed("block SIGCHLD"))?;
+    children.descriptor().map_err(failed("watch for SIGCHLD"))
+}
+
+fn read_create(first: &OwnedFd) -> Result<(u64, CreateOptions), Error> {
+    let copy = first.try_clone().map_err(failed("copy the first connection"))?;
+    let mut stream = std::os::unix::net::UnixStream::from(copy);
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 4096];
+    let call: Call = loop {
+        let read = stream.read(&mut buffer).map_err(failed("read the first message"))?;
+        if read == 0 {
+            return Err(Error::FirstMessage("the connection was closed".into()));
+        }
+        decoder.push(&buffer[..read]);
+        match decoder.decode() {
+            Ok(Some(call)) => break call,
+            Ok(None) => {}
+            Err(error) => return Err(Error::FirstMessage(error.to_string())),
+        }
+    };
+    match call.request {
+        Request::Create(options) => Ok((call.id, *options)),
+        other => Err(Error::FirstMessage(format!("{other:?}"))),
+    }
+}
+
+fn create(options: &CreateOptions) -> Result<(Runtime, Process), Failure> {
+    // The log first: a container whose output cannot be kept is not begun.
+    let log =
+        Log::open(&options.log).map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
+    let mut init = Process::init(options, log);
+    let stdio = init.streams.open(options.stdin_open, options.terminal, false)?;
+    let mut runtime = Runtime::new(options)?;
+    let made = runtime.create(options, stdio)?;
+    init.begin(made)?;
+    if let Some(size) = options.console_size {
+        init.streams.resize(size)?;
+    }
+    Ok((runtime, init))
+}

@@ -1,0 +1,78 @@
+//! Snapshots: read-only layers and writable trees upon them.
+//!
+//! ```text
+//!   image layers, by ChainId          a container, by key
+//!   apply(parent, chain, tar)         prepare(key, top) ─▶ rootfs(key) ─▶ Rootfs ─▶ the runtime mounts it
+//!         │                                │                view(top) ──▶ Rootfs, read-only
+//!   [skeleton] ◀─ [A] ◀─ [B] ◀─ [C] ◀── [key's upper]
+//! ```
+//!
+//! # Invariants
+//! * A layer that [`Snapshotter::has`] is whole and on the disk: it was written aside, synced, and renamed.
+//! * Layers never change. A snapshot's top is fixed when it is prepared.
+//! * What a crash leaves half made is swept when the driver is opened; nothing else is ever removed unasked.
+//! * Nothing here is mounted: a [`hull_types::Rootfs`] says what to mount, and the runtime does it where it is used.
+//!
+//! Every driver passes the same tests, [`suite`]. This crate must not know images, containers or registries.
+
+mod error;
+pub mod overlay;
+pub mod suite;
+
+pub use error::{Error, Result};
+pub use hull_archive::{Change, ChangeKind};
+
+use hull_types::{ChainId, Rootfs};
+use std::io::Read;
+
+/// A layer that was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer {
+    /// Size of the contents as Docker counts it: files' and symbolic links' sizes, hard links once.
+    pub size: u64,
+}
+
+/// How much a snapshot's own files take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes: sizes of files and links, hard links once; directories count nothing.
+    pub size: u64,
+    /// Inodes, directories included.
+    pub inodes: u64,
+}
+
+/// A store of layers, and of writable snapshots upon them.
+///
+/// All calls block; those that touch few files take microseconds, `apply` takes as long as its reader. Calls may
+/// run in parallel.
+pub trait Snapshotter: Send + Sync {
+    /// The driver's name, as `docker info` shows it.
+    fn name(&self) -> &'static str;
+    /// Whether the layer is there, whole.
+    fn has(&self, chain: &ChainId) -> bool;
+    /// Makes the layer `chain` from its uncompressed tar, read to the end. `parent` need not be there yet: the
+    /// layers of an image may be applied in parallel. A layer that is there is left as it is, its reader read to
+    /// the end all the same.
+    fn apply(&self, parent: Option<&ChainId>, chain: &ChainId, reader: &mut dyn Read) -> Result<Layer>;
+    /// Makes a writable snapshot on top of `top`, none for an empty one. [`Error::Exists`] when the key is taken.
+    fn prepare(&self, key: &str, top: Option<&ChainId>) -> Result<()>;
+    /// What to mount for a snapshot.
+    fn rootfs(&self, key: &str) -> Result<Rootfs>;
+    /// What to mount, read-only, for the layers up to `top`.
+    fn view(&self, top: Option<&ChainId>) -> Result<Rootfs>;
+    /// What the snapshot itself takes.
+    fn usage(&self, key: &str) -> Result<Usage>;
+    /// What differs from the layers beneath, as `docker diff` lists it.
+    fn changes(&self, key: &str) -> Result<Vec<Change>>;
+    /// Removes a snapshot; it is gone when this returns, its files a while after. [`Error::NoSnapshot`] when there
+    /// is none.
+    fn remove(&self, key: &str) -> Result<()>;
+    /// Removes a layer. [`Error::InUse`] while another layer or a snapshot stands on it.
+    fn remove_layer(&self, chain: &ChainId) -> Result<()>;
+    /// All layers, in no order.
+    fn layers(&self) -> Vec<ChainId>;
+    /// All snapshots' keys, in no order.
+    fn keys(&self) -> Vec<String>;
+    /// A layer's own size, without its parents'.
+    fn layer_size(&self, chain: &ChainId) -> Result<u64>;
+}

@@ -1,0 +1,103 @@
+//! What a container is created with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hull_types::Rootfs;
+use serde::{Deserialize, Serialize};
+
+/// What the shim needs to create a container. The bundle holds its `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateOptions {
+    /// The container's id.
+    pub id: String,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Where Hull's runtime keeps its state.
+    pub state_root: PathBuf,
+    /// The root file system; `None` is what `config.json` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rootfs: Option<Rootfs>,
+    /// Where output is logged.
+    pub log: LogTarget,
+    /// What runs the container.
+    pub runtime: RuntimeKind,
+    /// Whether `config.json` asks for a terminal.
+    #[serde(default)]
+    pub terminal: bool,
+    /// The terminal's first size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_size: Option<ConsoleSize>,
+    /// Whether there is a standard input; otherwise it is `/dev/null`.
+    #[serde(default)]
+    pub stdin_open: bool,
+    /// Standard input ends with the first client that ends its own or leaves.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// The first process has a pid namespace of its own: the kernel kills all others with it. Otherwise the
+    /// shim does.
+    #[serde(default = "yes")]
+    pub own_pid_namespace: bool,
+    /// MS_MOVE and chroot in place of pivot_root.
+    #[serde(default)]
+    pub no_pivot: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Where output is logged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogTarget {
+    /// Nowhere.
+    #[default]
+    None,
+    /// To a file, as Docker's `json-file` driver does.
+    JsonFile(JsonLog),
+}
+
+/// A `json-file` log; the fields of `hull_logs::JsonFileOptions`, which this crate does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JsonLog {
+    /// The current file.
+    pub path: PathBuf,
+    /// The size from which on it is rotated; `None` is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<u64>,
+    /// How many files there are at most; 0 and 1 are one.
+    #[serde(default)]
+    pub max_file: u32,
+    /// Written with every entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attrs: BTreeMap<String, String>,
+}
+
+/// What runs the container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeKind {
+    /// Hull's own, within the shim's process.
+    #[default]
+    Hull,
+    /// Another OCI runtime, by its command line.
+    Command {
+        /// The program.
+        path: PathBuf,
+        /// Options before the verb.
+        #[serde(default)]
+        options: Vec<String>,
+        /// Its `--root`, where it keeps its state.
+        root: PathBuf,
+    },
+}
+
+/// A terminal's size in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleSize {
+    /// Columns.
+    pub width: u16,
+    /// Rows.
+    pub height: u16,
+}

@@ -1,0 +1,332 @@
+//! Volumes: directories that outlive containers.
+//!
+//! ```text
+//!  create ─▶ row in the store ─▶ acquire(name, container) ─▶ VolumeMount ─▶ the container's mounts
+//!                                release(name, container)       copy_up: the image's files into an empty volume
+//! ```
+//!
+//! # On disk
+//! `<root>/<name>/_data`: a volume's files; `<root>` is 0701, `<name>` 0701 as Docker has them, `_data` 0755 or
+//! what the image's directory has. Rows of table `volumes` are [`Record`]s under the volume's name. A volume whose
+//! row is missing or damaged is not touched.
+//!
+//! # Invariants
+//! * A volume that a container refers to is never removed. Who refers to what is told by the container engine at
+//!   its start and kept in memory only: containers' rows are the truth of it.
+//! * The row is written before the directory is used and removed after the directory is.
+//! * No link inside of a volume or an image is ever followed out of it.
+//!
+//! Only the `local` driver exists; a volume with `type`, `device` and `o` isn't mounted here: [`Volumes::acquire`]
+//! says what to mount, and the runtime does it in the container's mount namespace.
+//!
+//! This crate must not know containers but by their ids, nor HTTP.
+
+mod copy_up;
+mod error;
+mod filter;
+mod local;
+mod name;
+
+pub use error::{Error, Result};
+pub use local::{VolumeMount, anonymous_name};
+
+use filter::Filter;
+use hull_api_types::{EventMessage, Filters, Map, Volume, VolumeCreateOptions, VolumesPruneResponse};
+use hull_events::EventBus;
+use hull_store::{Store, Table};
+use hull_types::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Marks volumes that nobody named.
+pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
+
+/// A volume's row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The volume's name.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: Map<String>,
+    /// The local driver's options.
+    #[serde(default)]
+    pub options: Map<String>,
+}
+
+/// The volumes. Clones share them; all calls block for a few file operations, [`Volumes::copy_up`] for as long as
+/// the image's files take.
+#[derive(Clone, Debug)]
+pub struct Volumes {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    table: Table<Record>,
+    events: EventBus,
+    // Who uses which volume. Held while one is created or removed, so that neither crosses an acquire.
+    uses: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Volumes {
+    /// Opens the volumes under `root` (`<data_root>/volumes`).
+    pub fn open(root: &Path, store: Store, events: EventBus) -> Result<Self> {
+        local::directory(root, 0o701)?;
+        let table = store.table("volumes");
+        let inner = Inner { root: root.into(), table, events, uses: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Creates a volume, or gives the one of that name if it has the same options. Without a name it gets a random
+    /// one and the label of anonymous volumes.
+    pub fn create(&self, options: VolumeCreateOptions) -> Result<Volume> {
+        let _uses = self.uses();
+        self.create_locked(options)
+    }
+
+    fn create_locked(&self, mut options: VolumeCreateOptions) -> Result<Volume> {
+        if options.name.is_empty() {
+            options.name =
+                anonymous_name().map_err(failed("read random bytes from", Path::new("/dev/urandom")))?;
+            options.labels.insert(ANONYMOUS_LABEL.into(), String::new());
+        }
+        let name = options.name.clone();
+        name::check(&name)?;
+        if !matches!(options.driver.as_str(), "" | "local") {
+            return Err(Error::Driver { name, driver: options.driver });
+        }
+        if let Some(record) = self.inner.table.get(&name)? {
+            // Docker compares options only where they are given.
+            if !options.driver_opts.is_empty() && options.driver_opts != record.options {
+                return Err(Error::Exists { name, different: "different options" });
+            }
+            return Ok(self.volume(&record));
+        }
+        local::check_options(&name, &options.driver_opts)?;
+        let record = Record {
+            name,
+            created_at: Timestamp::now(),
+            labels: options.labels,
+            options: options.driver_opts,
+        };
+        local::directory(&self.inner.root.join(&record.name), 0o701)?;
+        local::directory(&self.data(&record.name), 0o755)?;
+        self.inner.table.put(&record.name, &record)?;
+        self.publish("create", &record.name, Map::new());
+        Ok(self.volume(&record))
+    }
+
+    /// The volume of that name.
+    pub fn get(&self, name: &str) -> Result<Volume> {
+        self.record(name).map(|record| self.volume(&record))
+    }
+
+    /// The volumes that match all filters (`dangling`, `name`, `driver`, `label`), sorted by name.
+    pub fn list(&self, filters: &Filters) -> Result<Vec<Volume>> {
+        let filter = Filter::listing(filters)?;
+        let uses = self.uses();
+        let mut volumes = Vec::new();
+        for record in self.records()? {
+            if filter.matches(&record, uses.contains_key(&record.name)) {
+                volumes.push(self.volume(&record));
+            }
+        }
+        Ok(volumes)
+    }
+
+    /// Removes a volume and its files. `force` makes a missing one no error; one in use stays all the same.
+    pub fn remove(&self, name: &str, force: bool) -> Result<()> {
+        let uses = self.uses();
+        let record = match self.record(name) {
+            Err(Error::NotFound(_)) if force => return Ok(()),
+            other => other?,
+        };
+        if let Some(users) = uses.get(name) {
+            return Err(Error::InUse { name: name.into(), users: users.iter().cloned().collect() });
+        }
+        self.remove_unused(&record)
+    }
+
+    fn remove_unused(&self, record: &Record) -> Result<()> {
+        local::remove(&self.inner.root, &record.name)?;
+        self.inner.table.remove(&record.name)?;
+        self.publish("destroy", &record.name, Map::new());
+        Ok(())
+    }
+
+    /// Removes the volumes that nobody uses and that match the filters (`label`, `label!`, `all`): the anonymous
+    /// ones, with `all=true` also those that have a name (API 1.42; for older clients the edge adds it).
+    pub fn prune(&self, filters: &Filters) -> Result<VolumesPruneResponse> {
+        let filter = Filter::pruning(filters)?;
+        let uses = self.uses();
+        let mut response = VolumesPruneResponse { volumes_deleted: Some(Vec::new()), space_reclaimed: 0 };
+        for record in self.records()? {
+            // What is mounted from elsewhere isn't ours to clear away.
+            if uses.contains_key(&record.name)
+                || !filter.matches(&record, false)
+                || !record.options.is_empty()
+            {
+                continue;
+            }
+            let size = self.size(&record.name);
+            match self.remove_unused(&record) {
+                Ok(()) => {
+                    response.space_reclaimed += size;
+                    response.volumes_deleted.get_or_insert_default().push(record.name);
+                }
+                Err(error) => tracing::warn!("could not prune volume {}: {error}", record.name),
+            }
+        }
+        let reclaimed = Map::from([("reclaimed".to_owned(), response.space_reclaimed.to_string())]);
+        self.inner.events.publish(EventMessage::now("volume", "prune", "", reclaimed));
+        Ok(response)
+    }
+
+    /// The volume's data directory.
+    pub fn mountpoint(&self, name: &str) -> Result<PathBuf> {
+        self.record(name).map(|record| self.data(&record.name))
+    }
+
+    /// Records that a container refers to the volume, and says what to mount. At its start the container engine
+    /// calls this for every container that there is.
+    pub fn acquire(&self, name: &str, container_id: &str) -> Result<VolumeMount> {
+        let mut uses = self.uses();
+        let record = self.record(name)?;
+        let mount = local::mount_of(&record, self.data(name))?;
+        if let VolumeMount::Bind { source } = &mount {
+            // Somebody may have removed it by hand: Docker makes it again too.
+            local::directory(&self.inner.root.join(name), 0o701)?;
+            if !source.exists() {
+                local::directory(source, 0o755)?;
+            }
+        }
+        uses.entry(name.into()).or_default().insert(container_id.into());
+        Ok(mount)
+    }
+
+    /// [`Self::create`] and [`Self::acquire`] as one: no removal gets in between.
+    pub fn create_for(
+        &self,
+        options: VolumeCreateOptions,
+        container_id: &str,
+    ) -> Result<(Volume, VolumeMount)> {
+        let mut uses = self.uses();
+        let volume = self.create_locked(options)?;
+        let mount = local::mount_of(&self.record(&volume.name)?, self.data(&volume.name))?;
+        uses.entry(volume.name.clone()).or_default().insert(container_id.into());
+        Ok((volume, mount))
+    }
+
+    /// Records that a container no longer refers to the volume.
+    pub fn release(&self, name: &str, container_id: &str) {
+        let mut uses = self.uses();
+        if let Some(users) = uses.get_mut(name) {
+            users.remove(container_id);
+            if users.is_empty() {
+                uses.remove(name);
+            }
+        }
+    }
+
+    /// The ids of the containers that refer to the volume.
+    pub fn users(&self, name: &str) -> Vec<String> {
+        self.uses().get(name).into_iter().flatten().cloned().collect()
+    }
+
+    /// Tells of a container's mount of the volume.
+    pub fn mounted(
+        &self,
+        name: &str,
+        container_id: &str,
+        destination: &str,
+        read_write: bool,
+        propagation: &str,
+    ) {
+        let attributes = Map::from([
+            ("container".to_owned(), container_id.to_owned()),
+            ("destination".to_owned(), destination.to_owned()),
+            ("propagation".to_owned(), propagation.to_owned()),
+            ("read/write".to_owned(), read_write.to_string()),
+        ]);
+        self.publish("mount", name, attributes);
+    }
+
+    /// Tells of its end.
+    pub fn unmounted(&self, name: &str, container_id: &str) {
+        self.publish("unmount", name, Map::from([("container".to_owned(), container_id.to_owned())]));
+    }
+
+    /// If the volume is empty, copies into it what the image has in the directory `path`, and gives it that
+    /// directory's owner, mode and times. `rootfs` is the image's tree, such as a detached mount; links in `path`
+    /// are followed inside of it. That the image has nothing there is no error. A volume that is mounted from
+    /// elsewhere is left alone.
+    pub fn copy_up(&self, name: &str, rootfs: BorrowedFd<'_>, path: &Path) -> Result<()> {
+        let record = self.record(name)?;
+        match local::mount_of(&record, self.data(name))? {
+            VolumeMount::Bind { source } => copy_up::copy_up(name, &source, rootfs, path),
+            VolumeMount::Mount { .. } => Ok(()),
+        }
+    }
+
+    /// How many bytes the volume's files take; 0 when they can't be counted.
+    pub fn size(&self, name: &str) -> u64 {
+        hull_archive::measure(&self.data(name)).map_or(0, |measure| measure.size)
+    }
+
+    fn uses(&self) -> MutexGuard<'_, BTreeMap<String, BTreeSet<String>>> {
+        self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        self.inner.root.join(name).join("_data")
+    }
+
+    fn record(&self, name: &str) -> Result<Record> {
+        self.inner.table.get(name)?.ok_or_else(|| Error::NotFound(name.into()))
+    }
+
+    fn records(&self) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for (name, row) in self.inner.table.list()? {
+            match row {
+                Ok(record) => records.push(record),
+                Err(damaged) => tracing::warn!("volume {name}: {damaged}"),
+            }
+        }
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(records)
+    }
+
+    fn volume(&self, record: &Record) -> Volume {
+        let created = Timestamp { nanoseconds: 0, ..record.created_at };
+        Volume {
+            created_at: created.to_string(),
+            driver: "local".into(),
+            labels: (!record.labels.is_empty()).then(|| record.labels.clone()),
+            mountpoint: self.data(&record.name).to_string_lossy().into_owned(),
+            name: record.name.clone(),
+            options: (!record.options.is_empty()).then(|| record.options.clone()),
+            scope: "local".into(),
+            status: None,
+            usage_data: None,
+        }
+    }
+
+    fn publish(&self, action: &str, name: &str, mut attributes: Map<String>) {
+        attributes.insert("driver".into(), "local".into());
+        self.inner.events.publish(EventMessage::now("volume", action, name, attributes));
+    }
+}
+
+fn failed(act: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Path { act, path: path.clone(), source }
+}
