@@ -1,0 +1,258 @@
+//! What a start finds out before it makes anything: sources of mounts, users, devices, the system call filter.
+//!
+//! All of it blocks for microseconds, on a thread that may. Nothing here is to be undone, but for a shared `/dev/shm`
+//! and the directories that `-v` asks to be made, which Docker leaves too.
+
+use crate::bundle::{self, ResolvedMount, ShmSource, Source};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::machine::{self, Devices};
+use crate::record::ContainerSpec;
+use crate::spec::{self, MountKind, MountSpec, SeccompChoice, SecurityOptions};
+use crate::user::{self, Accounts, User};
+use hull_sys::in_root::InRoot;
+use hull_types::oci::runtime::Seccomp;
+use hull_types::{Lower, Rootfs};
+use hull_volume::VolumeMount;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(super) struct Prepared {
+    pub rootfs: Rootfs,
+    pub user: User,
+    pub mounts: Vec<ResolvedMount>,
+    pub devices: Devices,
+    pub block_devices: BTreeMap<String, (i64, i64)>,
+    pub security: SecurityOptions,
+    pub seccomp: Option<Arc<Seccomp>>,
+    pub shm: ShmSource,
+}
+
+pub(super) fn prepare(engine: &Engine, spec: &ContainerSpec) -> Result<Prepared> {
+    let rootfs = engine.snapshotter.rootfs(&spec.id).map_err(Error::service)?;
+    let user = first_user(engine, spec, &rootfs)?;
+    make_working_directory(spec, &rootfs)?;
+    let security = spec::parse_security_options(&spec.host_config)?;
+    Ok(Prepared {
+        user,
+        mounts: spec.mounts.iter().map(|mount| resolve_mount(engine, spec, mount)).collect::<Result<_>>()?,
+        devices: machine::devices(&spec.host_config)?,
+        block_devices: machine::block_devices(&spec.host_config)?,
+        seccomp: filter(engine, spec, &security)?,
+        security,
+        shm: shm(engine, spec)?,
+        rootfs,
+    })
+}
+
+/// The host name that the container's processes see.
+pub(crate) fn hostname_of(engine: &Engine, spec: &ContainerSpec) -> String {
+    if let Some(other) = spec.host_config.network_mode.strip_prefix("container:")
+        && let Ok(other) = engine.published(other)
+    {
+        return other.spec.config.hostname.clone();
+    }
+    spec.config.hostname.clone()
+}
+
+/// Resolves a user in a running or mounted tree.
+pub(crate) fn user_in(root: &InRoot, text: &str, groups: &[String]) -> Result<User> {
+    user::resolve(&Accounts::read(root), text, groups)
+}
+
+fn first_user(engine: &Engine, spec: &ContainerSpec, rootfs: &Rootfs) -> Result<User> {
+    let mount = |rootfs: &Rootfs| {
+        hull_sys::mount_rootfs(rootfs).map(InRoot::new).map_err(Error::io(format!("mount the files of {}", spec.id)))
+    };
+    // The container's own changes count once there are any below /etc, or where /etc itself may lead elsewhere.
+    let changed = rootfs.upper.as_ref().is_none_or(|upper| upper.join("etc").symlink_metadata().is_ok());
+    let accounts = match &spec.top {
+        Some(top) if !changed => engine.cached_accounts(top, || {
+            let view = engine.snapshotter.view(Some(top)).map_err(Error::service)?;
+            Ok(Accounts::read(&mount(&view)?))
+        })?,
+        _ => Arc::new(Accounts::read(&mount(rootfs)?)),
+    };
+    user::resolve(&accounts, &spec.config.user, spec.host_config.group_add.as_deref().unwrap_or_default())
+}
+
+/// Makes the working directory where the image has none, as Docker does; below the kernel's own file systems there is
+/// nothing to make.
+fn make_working_directory(spec: &ContainerSpec, rootfs: &Rootfs) -> Result<()> {
+    let path = spec::clean(&spec.config.working_dir);
+    let virtual_tree = ["/proc", "/sys", "/dev"].iter().any(|top| Path::new(&path).starts_with(top));
+    if path == "/" || virtual_tree || rootfs.upper.is_none() {
+        return Ok(());
+    }
+    let failed = |source| Error::invalid(format!("Cannot mkdir: {path}: {source}"));
+    let root = hull_sys::mount_rootfs(rootfs).map(InRoot::new).map_err(failed)?;
+    root.mkdir_all(&path, hull_sys::Mode::from_raw_mode(0o755)).map_err(failed)?;
+    Ok(())
+}
+
+fn resolve_mount(engine: &Engine, spec: &ContainerSpec, mount: &MountSpec) -> Result<ResolvedMount> {
+    let source = match mount.kind {
+        MountKind::Bind => Source::Bind(bind_source(mount)?),
+        MountKind::Tmpfs => Source::FileSystem {
+            kind: "tmpfs".into(),
+            device: "tmpfs".into(),
+            options: bundle::tmpfs_options(&mount.tmpfs),
+        },
+        MountKind::Volume => volume_source(engine, spec, mount)?,
+        MountKind::Image => image_source(engine, mount)?,
+    };
+    Ok(ResolvedMount {
+        destination: mount.destination.clone(),
+        source,
+        read_only: mount.read_only,
+        recursive: !mount.non_recursive,
+        propagation: mount.propagation.clone(),
+    })
+}
+
+/// The path on the host of a bind mount; made or missed as it was asked for.
+pub(crate) fn bind_source(mount: &MountSpec) -> Result<PathBuf> {
+    let path = PathBuf::from(&mount.source);
+    match path.symlink_metadata() {
+        Ok(_) => Ok(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && mount.create_source => {
+            let failed = |source: std::io::Error| {
+                Error::invalid(format!(
+                    "error while creating mount source path '{}': mkdir {}: {source}",
+                    mount.source, mount.source
+                ))
+            };
+            std::fs::create_dir_all(&path).map_err(failed)?;
+            Ok(path)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::invalid(format!(
+            "invalid mount config for type \"bind\": bind source path does not exist: {}",
+            mount.source
+        ))),
+        Err(error) => Err(Error::io(format!("look at the bind source {}", mount.source))(error)),
+    }
+}
+
+fn volume_source(engine: &Engine, spec: &ContainerSpec, mount: &MountSpec) -> Result<Source> {
+    match engine.volumes.acquire(&mount.source, &spec.id).map_err(Error::service)? {
+        VolumeMount::Bind { source } if mount.subpath.is_empty() => Ok(Source::Bind(source)),
+        VolumeMount::Bind { source } => Ok(Source::Bind(below(&source, &mount.subpath)?)),
+        VolumeMount::Mount { .. } if !mount.subpath.is_empty() => Err(Error::NotImplemented(format!(
+            "volume {}: a subpath of a volume with a file system of its own",
+            mount.source
+        ))),
+        VolumeMount::Mount { fstype, device, options } if options.iter().any(|o| o == "bind" || o == "rbind") => {
+            let _ = fstype;
+            Ok(Source::Bind(device.into()))
+        }
+        VolumeMount::Mount { fstype, device, options } => Ok(Source::FileSystem { kind: fstype, device, options }),
+    }
+}
+
+/// Where a path inside a directory really is: links are followed inside the directory only.
+fn below(directory: &Path, path: &str) -> Result<PathBuf> {
+    use std::os::fd::AsRawFd;
+    let failed = |source| Error::invalid(format!("subpath {path:?} of {}: {source}", directory.display()));
+    let root = InRoot::open_dir(directory).map_err(failed)?;
+    let found = root.open_path(path).map_err(failed)?;
+    let real = std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(failed)?;
+    if real.starts_with(directory) {
+        return Ok(real);
+    }
+    Err(failed(std::io::Error::other("it leads out of the volume")))
+}
+
+fn image_source(engine: &Engine, mount: &MountSpec) -> Result<Source> {
+    let image = engine.images.resolve(&mount.source, None).map_err(Error::service)?;
+    let view = engine.snapshotter.view(image.top.as_ref()).map_err(Error::service)?;
+    if !mount.subpath.is_empty() {
+        return Err(Error::NotImplemented(format!("image mount {}: subpath", mount.destination)));
+    }
+    let mut lowers = Vec::new();
+    for lower in &view.lowers {
+        match lower {
+            Lower::Directory(path) => lowers.push(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:")),
+        }
+    }
+    match view.lowers.as_slice() {
+        [Lower::Directory(only)] => Ok(Source::Bind(only.clone())),
+        _ => Ok(Source::FileSystem {
+            kind: "overlay".into(),
+            device: "overlay".into(),
+            options: vec![format!("lowerdir={}", lowers.join(":"))],
+        }),
+    }
+}
+
+fn filter(engine: &Engine, spec: &ContainerSpec, security: &SecurityOptions) -> Result<Option<Arc<Seccomp>>> {
+    let host = &spec.host_config;
+    let profile = match &security.seccomp {
+        SeccompChoice::Unconfined => return Ok(None),
+        // A privileged container has the filter that it asks for by name only.
+        SeccompChoice::Default if host.privileged => return Ok(None),
+        SeccompChoice::Profile(text) => Some(text.clone()),
+        SeccompChoice::BuiltIn => None,
+        SeccompChoice::Default => match &engine.config.seccomp_profile {
+            None => None,
+            Some(path) if path.as_os_str() == "unconfined" => return Ok(None),
+            Some(path) if path.as_os_str() == "builtin" => None,
+            Some(path) => {
+                let action = format!("read the daemon's seccomp profile {}", path.display());
+                Some(std::fs::read_to_string(path).map_err(Error::io(action))?)
+            }
+        },
+    };
+    let sets = bundle::capability_sets(host, host.privileged, 0, &engine.machine.grantable);
+    engine.seccomp(profile, &sets.bounding).map(Some)
+}
+
+fn shm(engine: &Engine, spec: &ContainerSpec) -> Result<ShmSource> {
+    let mode = spec.host_config.ipc_mode.as_str();
+    match mode {
+        "none" => Ok(ShmSource::None),
+        "host" => Ok(ShmSource::Shared("/dev/shm".into())),
+        "shareable" => Ok(ShmSource::Shared(mount_shm(engine, spec)?)),
+        _ => match mode.strip_prefix("container:") {
+            None => Ok(ShmSource::Own),
+            Some(name) => {
+                let donor = engine.published(name)?;
+                if donor.spec.host_config.ipc_mode == "host" {
+                    return Ok(ShmSource::Shared("/dev/shm".into()));
+                }
+                if donor.spec.host_config.ipc_mode != "shareable" {
+                    return Err(Error::invalid(format!(
+                        "cannot join IPC namespace of container {}: non-shareable IPC (hint: use IpcMode:shareable for \
+                         the donor container)",
+                        donor.spec.id
+                    )));
+                }
+                Ok(ShmSource::Shared(engine.bundle(&donor.spec.id).join("shm")))
+            }
+        },
+    }
+}
+
+/// A `/dev/shm` that other containers may mount too has to be mounted on the host.
+fn mount_shm(engine: &Engine, spec: &ContainerSpec) -> Result<PathBuf> {
+    use hull_sys::mount::{Attributes, FileSystem, attach};
+    let path = engine.bundle(&spec.id).join("shm");
+    let failed = || Error::io(format!("mount {}", path.display()));
+    std::fs::create_dir_all(&path).map_err(failed())?;
+    unmount_shm(engine, &spec.id);
+    let tmpfs = FileSystem::open("tmpfs").map_err(failed())?;
+    tmpfs.set("source", "shm").map_err(failed())?;
+    tmpfs.set("mode", "1777").map_err(failed())?;
+    tmpfs.set("size", spec.host_config.shm_size.to_string().as_str()).map_err(failed())?;
+    let flags = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
+    let mount = tmpfs.mount(flags).map_err(failed())?;
+    let target = InRoot::open_dir(&path).map_err(failed())?;
+    attach(&mount, target.as_fd()).map_err(failed())?;
+    Ok(path)
+}
+
+/// Takes a shared `/dev/shm` away again; there being none is fine.
+pub(super) fn unmount_shm(engine: &Engine, id: &str) {
+    let path = engine.bundle(id).join("shm");
+    let _ = rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH);
+}
