@@ -1,0 +1,192 @@
+//! Images.
+
+use super::{blocking, to_the_end};
+use crate::compat::v1_50::{CONTAINER_ONLY, OMITTED};
+use crate::request::Call;
+use crate::response::{self, AbortOnDrop, Outcome, empty};
+use crate::router::Router;
+use crate::status::{Failure, text_of};
+use bytes::Bytes;
+use hull_api_types::{ImageInspect, ImageListOptions, JsonError, JsonMessage};
+use hull_errors::Kind;
+use hull_image::{ImageError, Images};
+use hull_types::{Digest, ImageRef, Platform};
+use hyper::StatusCode;
+use serde_json::Value;
+use std::io;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+const LIST_FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
+const PRUNE_FILTERS: [&str; 5] = ["all", "dangling", "label", "label!", "until"];
+
+pub fn register(router: &mut Router, images: &Images) {
+    router.add("GET /images/json", images, list);
+    router.add("POST /images/create", images, create);
+    router.add("POST /images/prune", images, prune);
+    router.add("GET /images/{name:.*}/json", images, inspect);
+    router.add("GET /images/{name:.*}/history", images, history);
+    router.add("POST /images/{name:.*}/tag", images, tag);
+    router.add("DELETE /images/{name:.*}", images, remove);
+}
+
+async fn list(images: Images, call: Call) -> Outcome {
+    let options = ImageListOptions {
+        all: call.query.flag("all"),
+        filters: call.query.filters(&LIST_FILTERS)?,
+        shared_size: call.query.flag("shared-size"),
+        digests: call.query.flag("digests"),
+    };
+    call.shape().json(&blocking(move || images.list(&options)).await?)
+}
+
+async fn inspect(images: Images, call: Call) -> Outcome {
+    let name = call.name().to_owned();
+    let image = blocking(move || images.inspect(&name)).await?;
+    call.shape().json(&newest(&image)?)
+}
+
+/// The newest form: without what concerns containers only, and without what is not known.
+fn newest(image: &ImageInspect) -> Result<Value, Failure> {
+    let mut value = serde_json::to_value(image).map_err(|error| Failure::internal(error.to_string()))?;
+    if let Some(image) = value.as_object_mut() {
+        image.retain(|key, value| !OMITTED.contains(&key.as_str()) || value.as_str() != Some(""));
+    }
+    if let Some(config) = value.get_mut("Config").and_then(Value::as_object_mut) {
+        config.retain(|key, _| !CONTAINER_ONLY.iter().any(|(only, _)| only == key));
+    }
+    Ok(value)
+}
+
+async fn history(images: Images, call: Call) -> Outcome {
+    let name = call.name().to_owned();
+    call.shape().json(&blocking(move || images.history(&name)).await?)
+}
+
+async fn tag(images: Images, call: Call) -> Outcome {
+    let name = call.name().to_owned();
+    let text = |key| call.query.get(key).unwrap_or_default().to_owned();
+    let (repository, tag) = (text("repo"), text("tag"));
+    blocking(move || images.tag(&name, &repository, &tag)).await?;
+    empty(StatusCode::CREATED)
+}
+
+async fn remove(images: Images, call: Call) -> Outcome {
+    let name = call.name().to_owned();
+    if name.trim().is_empty() {
+        return Err(Failure::invalid("image name cannot be blank"));
+    }
+    let (force, noprune) = (call.query.flag("force"), call.query.flag("noprune"));
+    call.shape().json(&blocking(move || images.remove(&name, force, noprune)).await?)
+}
+
+async fn prune(images: Images, call: Call) -> Outcome {
+    let filters = call.query.filters(&PRUNE_FILTERS)?;
+    call.shape().json(&blocking(move || images.prune(&filters)).await?)
+}
+
+async fn create(images: Images, call: Call) -> Outcome {
+    let Some(name) = call.query.text("fromImage") else {
+        let text = "importing an image from a tar archive is not available in Hull yet";
+        return Err(Failure::new(Kind::NotImplemented, text));
+    };
+    let reference = reference(name, call.query.text("tag"))?;
+    let platform = call.query.text("platform").map(str::parse::<Platform>).transpose();
+    let platform = platform.map_err(|error| Failure::invalid(error.to_string()))?;
+    let auth = call.registry_auth();
+    let (sender, mut messages) = mpsc::channel(16);
+    let pull = tokio::spawn(async move { images.pull(&reference, platform, auth, sender).await });
+    let guard = AbortOnDrop(pull.abort_handle());
+    // What fails before it says anything fails by its status.
+    match messages.recv().await {
+        Some(first) => {
+            let (sender, pieces) = mpsc::channel(16);
+            tokio::spawn(send_progress(first, messages, pull, sender));
+            response::stream("application/json", pieces, Some(guard))
+        }
+        None => {
+            to_the_end(async { pull.await.unwrap_or_else(|error| Err(error.into())) }).await?;
+            empty(StatusCode::OK)
+        }
+    }
+}
+
+/// The image that `fromImage` and `tag` name; a tag may be a digest.
+fn reference(name: &str, tag: Option<&str>) -> Result<ImageRef, Failure> {
+    let invalid = |error: hull_types::ImageRefError| Failure::invalid(error.to_string());
+    // `docker pull -a` of old clients sent the name with a colon.
+    let reference: ImageRef = name.strip_suffix(':').unwrap_or(name).parse().map_err(invalid)?;
+    match tag {
+        Some(tag) if tag.contains(':') => {
+            let digest: Digest = tag.parse().map_err(|_| Failure::invalid("invalid reference format"))?;
+            Ok(reference.with_digest(digest))
+        }
+        Some(tag) => reference.with_tag(tag).map_err(invalid),
+        None if reference.tag().is_none() && reference.digest().is_none() => Err(Failure::new(
+            Kind::NotImplemented,
+            format!("pulling all tags of {} is not available in Hull yet: name one", reference.familiar()),
+        )),
+        None => Ok(reference),
+    }
+}
+
+async fn send_progress(
+    first: JsonMessage,
+    mut messages: mpsc::Receiver<JsonMessage>,
+    pull: JoinHandle<Result<Digest, ImageError>>,
+    sender: mpsc::Sender<io::Result<Bytes>>,
+) {
+    let mut next = Some(first);
+    while let Some(message) = next {
+        // The client's going away drops the receiver, and with it the guard that ends the pull.
+        if sender.send(Ok(line(&message))).await.is_err() {
+            return;
+        }
+        next = messages.recv().await;
+    }
+    let failed = match pull.await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => text_of(&error),
+        Err(error) => error.to_string(),
+    };
+    let error_detail = Some(JsonError { code: 0, message: failed.clone() });
+    let message = JsonMessage { error_detail, error: failed, ..JsonMessage::default() };
+    let _ = sender.send(Ok(line(&message))).await;
+}
+
+fn line(message: &JsonMessage) -> Bytes {
+    let mut bytes = serde_json::to_vec(message).unwrap_or_default();
+    bytes.extend_from_slice(b"\r\n");
+    bytes.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pulled_names() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        assert_eq!(reference("bb", Some("1")).unwrap().familiar(), "bb:1");
+        assert_eq!(reference("bb:2", None).unwrap().familiar(), "bb:2");
+        assert_eq!(reference("bb", Some(&digest)).unwrap().familiar(), format!("bb@{digest}"));
+        assert_eq!(reference("bb", None).unwrap_err().kind, Kind::NotImplemented);
+        assert_eq!(reference("BB", Some("1")).unwrap_err().kind, Kind::InvalidParameter);
+    }
+
+    #[test]
+    fn the_newest_inspection_has_no_container_fields() {
+        let image =
+            ImageInspect { config: Some(Default::default()), author: "a".into(), ..Default::default() };
+        let value = newest(&image).unwrap();
+        assert!(value["Config"].get("Tty").is_none() && value["Config"].get("Cmd").is_some());
+        assert!(value.get("Parent").is_none());
+        assert_eq!(value["Author"], "a");
+    }
+
+    #[test]
+    fn messages_end_in_crlf() {
+        let message = JsonMessage { status: "Pulling".into(), ..Default::default() };
+        assert_eq!(&line(&message)[..], b"{\"status\":\"Pulling\"}\r\n");
+    }
+}

@@ -1,0 +1,131 @@
+//! The daemon about itself: ping, version, info, disk usage, logins to registries.
+
+use super::blocking;
+use crate::request::Call;
+use crate::response::{self, Body, Outcome, Reply, empty, with_header};
+use crate::router::Router;
+use crate::status::Failure;
+use hull_api_types::{
+    AuthConfig, DiskUsage, Filters, ImageListOptions, SystemInfo, SystemVersion, Volume, VolumeUsage,
+};
+use hull_container::{Containers, ListOptions};
+use hull_events::EventBus;
+use hull_image::Images;
+use hull_types::Timestamp;
+use hull_volume::Volumes;
+use hyper::StatusCode;
+use std::sync::Arc;
+
+/// What the daemon knows about itself and its machine when it starts. Counts and clocks are filled in by `/info`.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The answer of `/info`, without what changes.
+    pub info: SystemInfo,
+    /// The answer of `/version`.
+    pub version: SystemVersion,
+}
+
+type State = (Containers, Images, Volumes, EventBus, Arc<Facts>);
+
+pub fn register(
+    router: &mut Router,
+    containers: &Containers,
+    images: &Images,
+    volumes: &Volumes,
+    events: &EventBus,
+    facts: &Arc<Facts>,
+) {
+    let state = (containers.clone(), images.clone(), volumes.clone(), events.clone(), facts.clone());
+    router.add("GET /_ping", &(), |(), _| async { ping("OK") });
+    router.add("HEAD /_ping", &(), |(), _| async { ping("") });
+    router.add("GET /version", facts, version);
+    router.add("GET /info", &state, info);
+    router.add("GET /system/df", &state, disk_usage);
+    router.add("POST /auth", images, auth);
+}
+
+fn ping(text: &'static str) -> Outcome {
+    let response =
+        response::respond(StatusCode::OK, "text/plain; charset=utf-8", Body::Full(Some(text.into())));
+    let headers = [
+        ("cache-control", "no-cache, no-store, must-revalidate"),
+        ("pragma", "no-cache"),
+        // The classic builder: clients then do not look for BuildKit behind /session.
+        ("builder-version", "1"),
+        ("swarm", "inactive"),
+    ];
+    headers
+        .into_iter()
+        .try_fold(Reply::Response(response), |reply, (name, value)| with_header(reply, name, value))
+}
+
+async fn version(facts: Arc<Facts>, call: Call) -> Outcome {
+    call.shape().json(&facts.version)
+}
+
+async fn info((containers, images, _, events, facts): State, call: Call) -> Outcome {
+    let counts = containers.counts();
+    let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count());
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, |entries| entries.count());
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let info = SystemInfo {
+        containers: number(counts.running + counts.paused + counts.stopped),
+        containers_running: number(counts.running),
+        containers_paused: number(counts.paused),
+        containers_stopped: number(counts.stopped),
+        images: number(images.count()),
+        n_fd: number(descriptors),
+        n_goroutines: number(threads),
+        n_events_listener: number(events.subscribers()),
+        system_time: Timestamp::now().to_string(),
+        ..facts.info.clone()
+    };
+    call.shape().json(&info)
+}
+
+async fn disk_usage((containers, images, volumes, ..): State, call: Call) -> Outcome {
+    let known = ["container", "image", "volume", "build-cache"];
+    let types: Vec<&str> = call.query.all("type").collect();
+    if let Some(unknown) = types.iter().find(|kind| !known.contains(kind)) {
+        return Err(Failure::invalid(format!("unknown object type: {unknown}")));
+    }
+    let wants = |kind: &str| types.is_empty() || types.contains(&kind);
+    let mut usage = DiskUsage::default();
+    if wants("container") {
+        let all = ListOptions { all: true, size: true, ..ListOptions::default() };
+        usage.containers = containers.list(all).await?;
+    }
+    if wants("image") {
+        let (list, size) = blocking(move || {
+            let options = ImageListOptions { shared_size: true, ..ImageListOptions::default() };
+            images.list(&options).map(|list| (list, images.layers_size()))
+        })
+        .await?;
+        usage.images = list;
+        usage.layers_size = i64::try_from(size).unwrap_or(i64::MAX);
+    }
+    if wants("volume") {
+        usage.volumes = blocking(move || measured(&volumes)).await?;
+    }
+    call.shape().json(&usage)
+}
+
+fn measured(volumes: &Volumes) -> Result<Vec<Volume>, hull_volume::Error> {
+    let mut list = volumes.list(&Filters::new())?;
+    for volume in &mut list {
+        volume.usage_data = Some(VolumeUsage {
+            size: i64::try_from(volumes.size(&volume.name)).unwrap_or(i64::MAX),
+            ref_count: i64::try_from(volumes.users(&volume.name).len()).unwrap_or(i64::MAX),
+        });
+    }
+    Ok(list)
+}
+
+async fn auth(images: Images, mut call: Call) -> Outcome {
+    let auth: AuthConfig = call.json().await?;
+    let answer = images.login(&auth).await?;
+    if answer.status.is_empty() {
+        return empty(StatusCode::NO_CONTENT);
+    }
+    call.shape().json(&answer)
+}

@@ -1,0 +1,191 @@
+//! Durations and times as people write and read them (Go's `time.ParseDuration`, Docker's `units.HumanDuration`).
+
+use crate::matches::go_quoted;
+use hull_types::Timestamp;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Nanoseconds of `1h30m`, `-1.5s`, `0`; Go's words for anything else.
+pub fn parse(text: &str) -> Result<i64, String> {
+    let wrong = || format!("time: invalid duration {}", go_quoted(text));
+    let (negative, mut rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    let mut total: i128 = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(end);
+        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        if number.is_empty() || number == "." {
+            return Err(wrong());
+        }
+        if unit.is_empty() {
+            return Err(format!("time: missing unit in duration {}", go_quoted(text)));
+        }
+        let Some(factor) = unit_of(unit) else {
+            return Err(format!("time: unknown unit {} in duration {}", go_quoted(unit), go_quoted(text)));
+        };
+        total += scaled(number, factor).ok_or_else(wrong)?;
+        rest = tail;
+    }
+    let total = if negative { -total } else { total };
+    i64::try_from(total).map_err(|_| wrong())
+}
+
+fn unit_of(unit: &str) -> Option<i64> {
+    Some(match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => SECOND,
+        "m" => 60 * SECOND,
+        "h" => 3600 * SECOND,
+        _ => return None,
+    })
+}
+
+fn scaled(number: &str, factor: i64) -> Option<i128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut total = if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()? }.checked_mul(factor.into())?;
+    let mut place = i128::from(factor);
+    for digit in fraction.bytes() {
+        place /= 10;
+        total += place * i128::from(char::from(digit).to_digit(10)?);
+    }
+    Some(total)
+}
+
+/// `About a minute`, `3 hours`, `2 weeks` of a number of seconds.
+pub fn human(seconds: i64) -> String {
+    let (minutes, hours) = (seconds / 60, (seconds as f64 / 3600.0).round() as i64);
+    match () {
+        () if seconds < 1 => "Less than a second".into(),
+        () if seconds == 1 => "1 second".into(),
+        () if seconds < 60 => format!("{seconds} seconds"),
+        () if minutes == 1 => "About a minute".into(),
+        () if minutes < 60 => format!("{minutes} minutes"),
+        () if hours == 1 => "About an hour".into(),
+        () if hours < 48 => format!("{hours} hours"),
+        () if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
+        () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
+        () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
+        () => format!("{} years", seconds / 3600 / 24 / 365),
+    }
+}
+
+/// How long ago this second of the epoch was: `3 hours ago`.
+pub fn ago(created: i64) -> String {
+    format!("{} ago", human(Timestamp::now().seconds - created))
+}
+
+/// A second of the epoch as Go shows a time: `2026-11-20 21:34:00 +0000 UTC`.
+pub fn go_time(seconds: i64) -> String {
+    let text = Timestamp { seconds, nanoseconds: 0 }.to_string();
+    format!("{} +0000 UTC", text.trim_end_matches('Z').replacen('T', " ", 1))
+}
+
+/// What `--since` and `--until` take: a duration before `now`, seconds of the epoch with a fraction, or a time with
+/// as much of date, time and zone as is given. As seconds with nanoseconds, the API's form.
+pub fn timestamp(text: &str, now: Timestamp) -> Result<String, String> {
+    if text.is_empty() || text == "0" {
+        return Ok(text.into());
+    }
+    if let Ok(before) = parse(text) {
+        let at = Timestamp::from_unix_nanoseconds(now.unix_nanoseconds() - i128::from(before));
+        return Ok(shown(at));
+    }
+    if let Some(time) = dated(text) {
+        return Ok(shown(time));
+    }
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if digits(seconds.trim_start_matches('-')) && digits(fraction) {
+        return Ok(text.into());
+    }
+    Err(format!("failed to parse value as time or duration: {}", go_quoted(text)))
+}
+
+fn shown(time: Timestamp) -> String {
+    format!("{}.{:09}", time.seconds, time.nanoseconds)
+}
+
+/// `2006-01-02`, `2006-01-02T15`, `…:04`, `…:05`, with or without a zone.
+fn dated(text: &str) -> Option<Timestamp> {
+    if text.len() < 10 || text.as_bytes().get(4) != Some(&b'-') {
+        return None;
+    }
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, zone) = match rest.find(['Z', '+', '-']) {
+        Some(at) => rest.split_at(at),
+        None => (rest, "Z"),
+    };
+    let time = match time.len() {
+        0 => "T00:00:00".to_owned(),
+        3 => format!("{time}:00:00"),
+        6 => format!("{time}:00"),
+        _ => time.to_owned(),
+    };
+    format!("{date}{time}{zone}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos() {
+        for (text, value) in [
+            ("1h30m", 5400 * SECOND),
+            ("1.5s", 1_500_000_000),
+            ("-1s", -SECOND),
+            ("0", 0),
+            ("10ms", 10_000_000),
+            ("1us", 1000),
+        ] {
+            assert_eq!(parse(text), Ok(value), "{text}");
+        }
+        assert_eq!(parse("foo").unwrap_err(), "time: invalid duration \"foo\"");
+        assert_eq!(parse("5").unwrap_err(), "time: missing unit in duration \"5\"");
+        assert_eq!(parse("5x").unwrap_err(), "time: unknown unit \"x\" in duration \"5x\"");
+    }
+
+    #[test]
+    fn ages_read_as_dockers() {
+        for (seconds, text) in [
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (61, "About a minute"),
+            (3599, "59 minutes"),
+            (3600, "About an hour"),
+            (5400, "2 hours"),
+            (3 * 86400, "3 days"),
+            (21 * 86400, "3 weeks"),
+            (90 * 86400, "3 months"),
+            (800 * 86400, "2 years"),
+        ] {
+            assert_eq!(human(seconds), text);
+        }
+    }
+
+    #[test]
+    fn times_are_taken_in_every_form() {
+        let now = Timestamp { seconds: 1_000_000, nanoseconds: 0 };
+        assert_eq!(timestamp("10s", now).unwrap(), "999990.000000000");
+        assert_eq!(timestamp("1700000000.5", now).unwrap(), "1700000000.5");
+        assert_eq!(timestamp("2023-11-14T22:13:20Z", now).unwrap(), "1700000000.000000000");
+        assert_eq!(timestamp("2023-11-14", now).unwrap(), "1699920000.000000000");
+        assert_eq!(timestamp("2023-11-14T22:13:20+01:00", now).unwrap(), "1699996400.000000000");
+        assert!(timestamp("foo", now).is_err());
+        assert_eq!(go_time(1_700_000_000), "2023-11-14 22:13:20 +0000 UTC");
+    }
+}
