@@ -1,0 +1,182 @@
+//! Both engines in one namespace, with a registry that holds the images.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One running engine.
+pub struct Engine {
+    /// Its API socket.
+    pub socket: PathBuf,
+    /// The `hull` client.
+    pub hull_binary: PathBuf,
+    daemon: Child,
+}
+
+/// The two engines and what they need.
+pub struct Engines {
+    /// Ours.
+    pub hull: Engine,
+    /// The peer.
+    pub dockerd: Engine,
+    registry: Child,
+    holder: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Engines {
+    /// Starts everything and waits until it answers.
+    pub fn start(hull: &Path, images: &Path) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("hull-bench-").tempdir()?;
+        let at = directory.path();
+        let holder = Command::new("unshare")
+            .args([
+                "--net",
+                "--mount",
+                "--propagation",
+                "private",
+                "--",
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "sleep",
+                "infinity",
+            ])
+            .spawn()?;
+        std::thread::sleep(Duration::from_millis(300));
+        let pid = holder.id();
+        let namespaces = vec![format!("--net=/proc/{pid}/ns/net"), format!("--mount=/proc/{pid}/ns/mnt")];
+        let inside = |program: &Path| {
+            let mut command = Command::new("nsenter");
+            command.args(&namespaces).arg(program).stdin(Stdio::null());
+            command
+        };
+        let status = inside(Path::new("ip")).args(["link", "set", "lo", "up"]).status()?;
+        if !status.success() {
+            bail!("ip link set lo up: {status}");
+        }
+        let config = at.join("registry.yml");
+        std::fs::write(
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}, \
+                 maintenance: {{readonly: {{enabled: true}}}}}}\nhttp: {{addr: \"127.0.0.1:5000\"}}\n",
+                images.join("registry").display()
+            ),
+        )?;
+        let quiet = |mut command: Command, log: &str| -> Result<Child> {
+            let log = std::fs::File::create(at.join(log))?;
+            Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
+        };
+        let mut command = inside(Path::new("docker-registry"));
+        command.arg("serve").arg(&config);
+        let registry = quiet(command, "registry.log")?;
+        let daemon = |name: &str, program: &Path, first: &[&str], more: &[&str]| -> Result<Engine> {
+            let root = at.join(name);
+            std::fs::create_dir(&root)?;
+            let socket = root.join("engine.sock");
+            let mut command = inside(program);
+            command
+                .args(first)
+                .arg("--data-root")
+                .arg(root.join("data"))
+                .arg("--exec-root")
+                .arg(root.join("exec"));
+            command
+                .arg("--pidfile")
+                .arg(root.join("pid"))
+                .arg("-H")
+                .arg(format!("unix://{}", socket.display()));
+            command.args(["--registry-mirror", "http://127.0.0.1:5000"]).args(more);
+            let daemon = quiet(command, &format!("{name}.log"))?;
+            Ok(Engine { socket, hull_binary: hull.to_owned(), daemon })
+        };
+        let hull = daemon("hull", hull, &["daemon"], &["--bridge", "hull0", "--bip", "172.30.0.1/16"])?;
+        let dockerd = daemon("dockerd", Path::new("dockerd"), &[], &["--insecure-registry", "127.0.0.0/8"])?;
+        for engine in [&hull, &dockerd] {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while std::os::unix::net::UnixStream::connect(&engine.socket).is_err() {
+                if Instant::now() > deadline {
+                    bail!(
+                        "{} does not answer; see the logs in {}",
+                        engine.socket.display(),
+                        directory.keep().display()
+                    );
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(Self { hull, dockerd, registry, holder, _directory: directory })
+    }
+
+    /// Both, ours first.
+    pub fn both(&self) -> [&Engine; 2] {
+        [&self.hull, &self.dockerd]
+    }
+
+    /// The processes beside containers whose command line has `name`, of these engines alone.
+    pub fn shims(&self, name: &str) -> Result<Vec<u32>> {
+        let namespace = std::fs::read_link(format!("/proc/{}/ns/net", self.holder.id()))?;
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(name)
+                && std::fs::read_link(entry.path().join("ns/net")).is_ok_and(|n| n == namespace)
+            {
+                found.push(pid);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Ends both engines.
+    pub fn stop(mut self) -> Result<()> {
+        for engine in [&mut self.hull, &mut self.dockerd] {
+            let pid = rustix::process::Pid::from_raw(engine.daemon.id() as i32).context("pid")?;
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+            engine.daemon.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Engines {
+    fn drop(&mut self) {
+        for child in [&mut self.hull.daemon, &mut self.dockerd.daemon, &mut self.registry, &mut self.holder] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a client on this engine; its failure is an error.
+    pub fn client(&self, program: &Path, words: &[&str]) -> Result<()> {
+        let mut command = Command::new(program);
+        command.arg("-H").arg(format!("unix://{}", self.socket.display())).args(words);
+        command.env_remove("DOCKER_HOST").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// The daemon and what it keeps running beside no container.
+    pub fn daemons(&self) -> Vec<u32> {
+        // nsenter execs the daemon, so the child is the daemon itself.
+        let mut all = vec![self.daemon.id()];
+        let children = format!("/proc/{0}/task/{0}/children", self.daemon.id());
+        for child in std::fs::read_to_string(children).unwrap_or_default().split_whitespace() {
+            let Ok(pid) = child.parse() else { continue };
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            if name.trim() == "containerd" {
+                all.push(pid);
+            }
+        }
+        all
+    }
+}
