@@ -1,0 +1,230 @@
+//! The same commands of the stock docker CLI on Hull and on Debian's dockerd (20.10, API 1.41): codes, outputs and
+//! inspected documents must be the same once ids, times and addresses are blotted out. What differs on purpose is in
+//! `EXPLAINED`, and in docs/COMPARISON.md with its reason.
+
+use hull_e2e::{Output, World};
+use serde_json::Value;
+
+/// Differences that stay, by the path in the document or the command's label; each is a heading of docs/COMPARISON.md.
+const EXPLAINED: &[&str] = &include!("explained.in");
+
+#[derive(Clone, Copy)]
+enum Engine {
+    Hull,
+    Dockerd,
+}
+
+fn docker(world: &World, engine: Engine, words: &[&str]) -> Output {
+    let mut command = world.command("docker");
+    let socket = match engine {
+        Engine::Hull => world.socket(),
+        Engine::Dockerd => world.dockerd_socket(),
+    };
+    command.env("DOCKER_API_VERSION", "1.41").arg("-H").arg(format!("unix://{}", socket.display())).args(words);
+    world.run(command, None)
+}
+
+/// Ids, times, addresses, sizes of the machine and paths of this test, blotted out.
+fn blot(world: &World, text: &str) -> String {
+    let text = text.replace(world.directory().to_str().unwrap(), "<dir>");
+    let mut result = String::new();
+    for line in text.lines() {
+        let words: Vec<String> = line.split(' ').map(blot_word).collect();
+        result.push_str(words.join(" ").trim_end());
+        result.push('\n');
+    }
+    for unit in ["second", "seconds", "minute", "minutes", "hours", "weeks", "months", "days"] {
+        result = result.replace(&format!("<n> {unit}"), "<while>");
+    }
+    // Runs of spaces follow the width of ids and times.
+    result.replace("Less than a <while>", "<while>").replace("About a minute", "<while>").split("  ").filter(|p| !p.trim().is_empty()).map(str::trim_start).collect::<Vec<_>>().join("  ")
+}
+
+fn blot_word(word: &str) -> String {
+    let core = word.trim_matches(|c: char| "\"',[]{}()".contains(c));
+    let hex = core.strip_prefix("sha256:").unwrap_or(core);
+    let is_hex = hex.len() >= 12 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_time = core.len() > 18 && core.as_bytes()[4] == b'-' && core.contains('T');
+    let is_address = core.starts_with("172.") || core.starts_with("02:42:");
+    let is_number = !core.is_empty() && core.bytes().all(|b| b.is_ascii_digit());
+    match () {
+        () if is_hex => word.replace(hex, "<id>"),
+        () if is_time => word.replace(core, "<time>"),
+        () if is_address => word.replace(core, "<address>"),
+        () if is_number => word.replace(core, "<n>"),
+        () => word.to_owned(),
+    }
+}
+
+/// The paths at which two documents differ in shape, or in values that are no ids, times or addresses.
+fn differences(world: &World, path: &str, hull: &Value, dockerd: &Value, found: &mut Vec<String>) {
+    match (hull, dockerd) {
+        (Value::Object(a), Value::Object(b)) => {
+            let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            for key in keys {
+                // Ids as keys are all alike.
+                let shown = if key.len() == 64 { "<id>" } else { key };
+                let below = format!("{path}.{shown}");
+                match (a.get(key), b.get(key)) {
+                    (Some(x), Some(y)) => differences(world, &below, x, y, found),
+                    (Some(x), None) => found.push(format!("{below}: only Hull has it: {x}")),
+                    (None, Some(y)) => found.push(format!("{below}: only dockerd has it: {y}")),
+                    (None, None) => {}
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (x, y) in a.iter().zip(b) {
+                differences(world, &format!("{path}[]"), x, y, found);
+            }
+        }
+        (Value::String(a), Value::String(b)) => {
+            if blot(world, a) != blot(world, b) {
+                found.push(format!("{path}: {a:?} on Hull, {b:?} on dockerd"));
+            }
+        }
+        (a, b) if a == b => {}
+        (a, b) => found.push(format!("{path}: {a} on Hull, {b} on dockerd")),
+    }
+}
+
+fn explained(line: &str) -> bool {
+    EXPLAINED.iter().any(|key| line.starts_with(key))
+}
+
+#[test]
+fn the_same_commands_say_the_same_on_dockerd() {
+    let world = World::start();
+    world.start_dockerd();
+    let bind = world.directory().join("bind");
+    std::fs::create_dir(&bind).unwrap();
+    let bind = format!("{}:/bind", bind.display());
+    let commands: Vec<Vec<&str>> = vec![
+        vec!["pull", "-q", "busybox"],
+        vec!["pull", "busybox"],
+        vec!["pull", "nope"],
+        vec!["images"],
+        vec!["images", "--digests"],
+        vec!["history", "busybox"],
+        vec!["tag", "busybox", "box:1"],
+        vec!["tag", "nope", "box:1"],
+        vec!["run", "--name", "a", "busybox", "echo", "hi"],
+        vec!["run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"],
+        vec!["run", "--rm", "busybox", "nope"],
+        vec!["run", "--rm", "busybox", "/etc"],
+        vec!["run", "--rm", "-u", "nosuch", "busybox", "true"],
+        vec!["run", "--rm", "-w", "relative", "busybox", "true"],
+        vec!["run", "--rm", "--memory", "1k", "busybox", "true"],
+        vec!["run", "--rm", "--cpus", "1000", "busybox", "true"],
+        vec!["run", "--rm", "--restart", "always", "busybox", "true"],
+        vec!["run", "--rm", "--network", "nosuch", "busybox", "true"],
+        vec!["run", "--rm", "--cap-add", "NOPE", "busybox", "true"],
+        vec!["run", "--rm", "-v", "x:relative", "busybox", "true"],
+        vec!["run", "--rm", "--mount", "type=bind,src=/no/such,dst=/x", "busybox", "true"],
+        vec!["run", "--rm", "busybox", "id"],
+        vec!["run", "--rm", "busybox", "cat", "/proc/self/limits"],
+        vec!["run", "--rm", "busybox", "sh", "-c", "grep -E 'Cap|Seccomp|NoNew|Groups|Uid' /proc/self/status"],
+        vec!["run", "--rm", "busybox", "sh", "-c", "awk '{print $5, $9, $10}' /proc/self/mountinfo | grep -v ^/etc | sed 's/,.*//' | sort"],
+        vec!["run", "--rm", "busybox", "sh", "-c", "ls -l /dev | awk '{print $1,$5,$6,$NF}'"],
+        vec!["run", "--rm", "busybox", "env"],
+        vec!["run", "--rm", "busybox", "sh", "-c", "ls -la / | awk '{print $1,$3,$4,$NF}'"],
+        vec!["run", "--rm", "busybox", "sh", "-c", "ls /proc/self/fd | wc -l; umask; pwd; cat /proc/sys/net/ipv4/ip_unprivileged_port_start"],
+        vec!["run", "--rm", "busybox", "sh", "-c", "cat /etc/resolv.conf | grep -c nameserver; cat /etc/hosts | cut -f2 | sort"],
+        vec!["run", "--rm", "--privileged", "busybox", "sh", "-c", "grep Cap /proc/self/status; ls /dev | wc -l"],
+        vec!["run", "--rm", "-t", "busybox", "tty"],
+        vec!["ps", "-a"],
+        vec!["ps", "-a", "--format", "{{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Ports}} {{.Networks}} {{.Mounts}}"],
+        vec!["logs", "a"],
+        vec!["diff", "a"],
+        vec!["start", "-a", "a"],
+        vec!["create", "--name", "a", "busybox"],
+        vec!["rename", "a", "b"],
+        vec!["rm", "a"],
+        vec!["rm", "b"],
+        vec!["run", "-d", "--name", "c", "-p", "8081:80", "-p", "9000-9001:90-91/udp", "-v", "vol:/data", "-v", &bind, "--tmpfs", "/t", "-e", "X=1", "-l", "k=v", "--memory", "64m", "--cpus", "0.5", "busybox", "sleep", "1000"],
+        vec!["port", "c"],
+        vec!["ps", "--no-trunc", "--format", "table {{.Names}}\t{{.Ports}}"],
+        vec!["exec", "c", "sh", "-c", "echo $X; exit 4"],
+        vec!["exec", "c", "nope"],
+        vec!["exec", "nope", "true"],
+        vec!["exec", "c", "sh", "-c", "echo 1 >/new; mkdir /dir; rm /etc/passwd; touch /etc/group"],
+        vec!["diff", "c"],
+        vec!["top", "c"],
+        vec!["pause", "c"],
+        vec!["exec", "c", "true"],
+        vec!["pause", "c"],
+        vec!["unpause", "c"],
+        vec!["unpause", "c"],
+        vec!["cp", "c:/nope", "-"],
+        vec!["rm", "c"],
+        vec!["rmi", "busybox"],
+        vec!["volume", "ls"],
+        vec!["volume", "rm", "vol"],
+        vec!["volume", "rm", "nope"],
+        vec!["network", "ls"],
+        vec!["network", "inspect", "nope"],
+        vec!["network", "rm", "bridge"],
+        vec!["kill", "-s", "NOPE", "c"],
+        vec!["stop", "-t", "0", "c"],
+        vec!["kill", "c"],
+        vec!["wait", "c"],
+        vec!["restart", "-t", "0", "c"],
+        vec!["update", "--memory", "32m", "--memory-swap", "64m", "c"],
+        vec!["wait", "nope"],
+        vec!["logs", "nope"],
+        vec!["inspect", "nope"],
+        vec!["ps", "--filter", "nope=1"],
+        vec!["images", "--filter", "nope=1"],
+    ];
+    let mut found = Vec::new();
+    for words in &commands {
+        let [hull, dockerd] = [Engine::Hull, Engine::Dockerd].map(|engine| {
+            // One published port can't belong to both: dockerd's containers take the next ones.
+            let moved: Vec<String> = words
+                .iter()
+                .map(|word| match engine {
+                    Engine::Dockerd => word.replace("8081:", "8082:").replace("9000-9001:", "9002-9003:"),
+                    Engine::Hull => (*word).to_owned(),
+                })
+                .collect();
+            let output = docker(&world, engine, &moved.iter().map(String::as_str).collect::<Vec<_>>());
+            let text = format!("code {}\n{}--- stderr\n{}", output.code, output.stdout, output.stderr);
+            blot(&world, &text.replace("8082", "8081").replace("9002", "9000").replace("9003", "9001"))
+        });
+        if hull != dockerd {
+            let label = words.join(" ").replace(world.directory().to_str().unwrap(), "<dir>");
+            found.push(format!("docker {label}:\n  on Hull: {hull}\n  on dockerd: {dockerd}"));
+        }
+    }
+    for (label, words) in [
+        ("container", vec!["container", "inspect", "c"]),
+        ("image", vec!["image", "inspect", "busybox"]),
+        ("volume", vec!["volume", "inspect", "vol"]),
+        ("network", vec!["network", "inspect", "bridge"]),
+        ("info", vec!["info", "--format", "[{{json .}}]"]),
+        ("version", vec!["version", "--format", "[{{json .Server}}]"]),
+    ] {
+        let [hull, dockerd] = [Engine::Hull, Engine::Dockerd].map(|engine| {
+            let text = docker(&world, engine, &words).expect_code(0).stdout;
+            serde_json::from_str::<Value>(&text.replace("8082", "8081").replace("9002", "9000").replace("9003", "9001")).unwrap()
+        });
+        differences(&world, label, &hull[0], &dockerd[0], &mut found);
+    }
+    for engine in [Engine::Hull, Engine::Dockerd] {
+        docker(&world, engine, &["rm", "-f", "-v", "c"]);
+    }
+    world.stop_dockerd();
+    let unexplained: Vec<&String> = found.iter().filter(|line| !explained(line)).collect();
+    let document = include_str!("../../../docs/COMPARISON.md");
+    for key in EXPLAINED {
+        assert!(document.contains(key), "docs/COMPARISON.md does not explain {key:?}");
+    }
+    assert!(
+        unexplained.is_empty(),
+        "{} differences that docs/COMPARISON.md does not explain:\n{}",
+        unexplained.len(),
+        unexplained.iter().map(|s| s.as_str()).collect::<Vec<_>>().join("\n")
+    );
+}
