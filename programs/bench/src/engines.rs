@@ -22,7 +22,7 @@ pub struct Engines {
     pub dockerd: Engine,
     registry: Child,
     holder: Child,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Engines {
@@ -92,22 +92,25 @@ impl Engines {
             let daemon = quiet(command, &format!("{name}.log"))?;
             Ok(Engine { socket, hull_binary: hull.to_owned(), daemon })
         };
-        let hull = daemon("hull", hull, &["daemon"], &["--bridge", "hull0", "--bip", "172.30.0.1/16"])?;
+        let hull = daemon("hull", hull, &["daemon"], &["--bip", "172.30.0.1/16"])?;
         let dockerd = daemon("dockerd", Path::new("dockerd"), &[], &["--insecure-registry", "127.0.0.0/8"])?;
-        for engine in [&hull, &dockerd] {
+        let engines = Self { hull, dockerd, registry, holder, directory };
+        engines.wait_until_ready()?;
+        Ok(engines)
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        for (engine, log) in [(&self.hull, "hull.log"), (&self.dockerd, "dockerd.log")] {
             let deadline = Instant::now() + Duration::from_secs(30);
             while std::os::unix::net::UnixStream::connect(&engine.socket).is_err() {
                 if Instant::now() > deadline {
-                    bail!(
-                        "{} does not answer; see the logs in {}",
-                        engine.socket.display(),
-                        directory.keep().display()
-                    );
+                    let said = std::fs::read_to_string(self.directory.path().join(log)).unwrap_or_default();
+                    bail!("{} does not answer; it said:\n{said}", engine.socket.display());
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
-        Ok(Self { hull, dockerd, registry, holder, _directory: directory })
+        Ok(())
     }
 
     /// Both, ours first.

@@ -52,7 +52,8 @@ impl Arguments {
                 parsed.words.extend(given.by_ref().map(text).collect::<Result<Vec<_>, _>>()?);
                 break;
             }
-            let Some(name) = word.strip_prefix("--").or(word.strip_prefix('-')).filter(|name| !name.is_empty())
+            let Some(name) =
+                word.strip_prefix("--").or(word.strip_prefix('-')).filter(|name| !name.is_empty())
             else {
                 parsed.words.push(word);
                 if stop_early {

@@ -32,11 +32,14 @@ pub(crate) fn wait(pid: i32, console: Option<OwnedFd>) -> io::Result<u8> {
     if let Some(relay) = &relay {
         relay.copy_size();
     }
+    // It may have ended before its signal was blocked.
+    let mut ended = reap(pid);
     let status = loop {
-        wait_for_something(&signals, relay.as_mut())?;
-        if let Some(status) = serve_signals(&signals, pid, relay.as_ref())? {
+        if let Some(status) = ended {
             break status;
         }
+        wait_for_something(&signals, relay.as_mut())?;
+        ended = serve_signals(&signals, pid, relay.as_ref())?;
     };
     if let Some(relay) = &mut relay {
         relay.drain();
@@ -61,13 +64,7 @@ fn serve_signals(signals: &OwnedFd, pid: i32, relay: Option<&Relay>) -> io::Resu
     let mut ended = None;
     while let Some(received) = signal::read(signals)? {
         match received.signal {
-            SIGCHLD => {
-                while let Ok(Some((child, status))) = process::reap_any() {
-                    if child == pid {
-                        ended = Some(status);
-                    }
-                }
-            }
+            SIGCHLD => ended = ended.or(reap(pid)),
             SIGWINCH => relay.into_iter().for_each(Relay::copy_size),
             other if IGNORED.contains(&other) => {}
             other => {
@@ -76,6 +73,17 @@ fn serve_signals(signals: &OwnedFd, pid: i32, relay: Option<&Relay>) -> io::Resu
         }
     }
     Ok(ended)
+}
+
+/// Takes all ended children; the status of the one that counts, if it is among them.
+fn reap(pid: i32) -> Option<i32> {
+    let mut ended = None;
+    while let Ok(Some((child, status))) = process::reap_any() {
+        if child == pid {
+            ended = Some(status);
+        }
+    }
+    ended
 }
 
 /// The caller's terminal without its own line editing, until this is dropped.
@@ -193,7 +201,8 @@ impl Relay {
         loop {
             let mut fds = [PollFd::new(&master, PollFlags::IN)];
             let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            let readable = matches!(poll(&mut fds, Some(&now)), Ok(1)) && fds[0].revents().contains(PollFlags::IN);
+            let readable =
+                matches!(poll(&mut fds, Some(&now)), Ok(1)) && fds[0].revents().contains(PollFlags::IN);
             let mut buffer = [0_u8; 16 * 1024];
             match rustix::io::read(master, &mut buffer) {
                 Ok(length) if readable && length > 0 => {

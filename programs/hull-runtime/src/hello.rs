@@ -2,7 +2,7 @@
 
 use hull_sys::rustix;
 use std::fs;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::ExitCode;
 
 pub(crate) fn run() -> ExitCode {
@@ -17,7 +17,11 @@ pub(crate) fn run() -> ExitCode {
     println!(" 3. A shim was started beside the container; it keeps what I print and how I end.");
     println!(" 4. The runtime put me in namespaces and a cgroup of my own, and started me.");
     println!("\nWhat I see from in here:");
-    println!(" - my host name is {}, I am process {}, and {address};", host.nodename().to_string_lossy(), std::process::id());
+    println!(
+        " - my host name is {}, I am process {}, and {address};",
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    );
     println!(" - {} visible, {};", processes(), memory_limit());
     println!(" - I hold {} of {} capabilities, {}.", held_capabilities(), last_capability() + 1, filter());
     println!("\nFor something bigger, try:  hull run -it --rm alpine sh\n");
@@ -26,8 +30,8 @@ pub(crate) fn run() -> ExitCode {
 
 /// The address that would be used to reach the outside; nothing is sent to learn it.
 fn address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     socket.local_addr().ok().map(|local| local.ip())
 }
 

@@ -1,7 +1,8 @@
 //! The first process of a container that asked for one (`--init`): starts the real program, forwards signals to it,
 //! reaps what it leaves behind, and ends as it ends. It behaves as tini does, whose place it takes.
 
-use hull_sys::process::{self, Forked};
+use hull_sys::fork::{Side, fork};
+use hull_sys::process;
 use hull_sys::rustix;
 use hull_sys::rustix::event::{PollFd, PollFlags, poll};
 use hull_sys::signal::{self, SignalSet};
@@ -65,7 +66,8 @@ fn parse<'a>(given: &'a [OsString], options: &mut Options) -> Result<Option<&'a 
             "-v" | "-vv" | "-vvv" | "-w" => {}
             "-p" => {
                 let name = value()?;
-                options.death_signal = hull_types::signal::parse(name).ok_or(format!("unknown signal {name}"))?;
+                options.death_signal =
+                    hull_types::signal::parse(name).ok_or(format!("unknown signal {name}"))?;
             }
             "-e" => {
                 let code = value()?.parse().map_err(|_| "-e needs an exit code".to_owned())?;
@@ -96,9 +98,9 @@ fn supervise(program: &[OsString], options: &Options) -> std::io::Result<i32> {
     // Putting the child in the foreground would stop a background group that writes to the terminal.
     signal::ignore(21);
     signal::ignore(22);
-    match process::clone3(0, None)? {
-        Forked::Child => become_program(program),
-        Forked::Parent { pid, .. } => forward_until_end(&signals, pid, options),
+    match fork()? {
+        Side::Child => become_program(program),
+        Side::Parent(pid) => forward_until_end(&signals, pid, options),
     }
 }
 

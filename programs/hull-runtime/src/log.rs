@@ -27,7 +27,8 @@ impl Log {
     fn write(&self, level: &str, message: &str) {
         let time = hull_types::Timestamp::now();
         let line = if self.json {
-            format!("{}\n", serde_json::json!({"level": level, "msg": message, "time": time.to_string()}))
+            let message = serde_json::to_string(message).unwrap_or_default();
+            format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{time}\"}}\n")
         } else {
             format!("time=\"{time}\" level={level} msg={message:?}\n")
         };

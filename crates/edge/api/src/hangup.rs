@@ -4,11 +4,15 @@
 //! other request the end of input means that the client is gone and that its work may stop: that is hyper's view.
 //! So while a request may become a hijack, the end of input is kept from hyper and noted here.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+
+// A client that does not read within so many milliseconds is not one that this is for.
+const HEAD_READ_CHECKS: usize = 100;
 
 /// The state of one connection's two directions.
 #[derive(Debug, Default)]
@@ -46,16 +50,30 @@ impl Hangup {
         self.write_blocked.load(Relaxed)
     }
 
+    /// Waits until the client has read what was written to it, where the kernel tells and within reason.
+    ///
+    /// docker-py reads an answer's head through a buffer and what follows around it: bytes that reach it together
+    /// with the head are lost. dockerd is slow enough never to send any.
+    pub(crate) async fn head_read(&self) {
+        let Some(socket) = &self.socket else { return };
+        for _ in 0..HEAD_READ_CHECKS {
+            if hull_sys::socket_queue::unread_by_peer(socket).map_or(true, |unread| unread == 0) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Waits until the client has closed both directions, where the kernel tells (unix sockets do).
     pub(crate) async fn gone(&self) {
         // Watching for urgent data only: then the sole wake-ups are EPOLLHUP's and EPOLLERR's.
-        let watch = self.socket.as_ref().and_then(|socket| {
-            let socket = socket.try_clone().ok()?;
-            // What is deprecated is that a type's descriptor may change under it; an OwnedFd's does not, and the
-            // replacement is unsafe to call.
-            #[allow(deprecated)]
-            AsyncFd::with_interest(socket, Interest::PRIORITY).ok()
-        });
+        // What is deprecated about this constructor is that a type's descriptor may change under it; a borrowed one
+        // does not, and the replacement is unsafe to call.
+        #[allow(deprecated)]
+        let watch = self
+            .socket
+            .as_ref()
+            .and_then(|socket| AsyncFd::with_interest(socket.as_fd(), Interest::PRIORITY).ok());
         let Some(watch) = watch else { return std::future::pending().await };
         loop {
             match watch.ready(Interest::PRIORITY).await {

@@ -119,7 +119,7 @@ impl<I: AsyncRead + Unpin> hyper::rt::Read for Watched<I> {
         let before = buffer.remaining();
         // A cursor can't tell how much was filled once it is moved; a shorter-lived one can.
         let read = {
-            let mut piece = [std::mem::MaybeUninit::uninit(); 8 << 10];
+            let mut piece = [std::mem::MaybeUninit::uninit(); 64 << 10];
             let limit = before.min(piece.len());
             let mut piece = tokio::io::ReadBuf::uninit(&mut piece[..limit]);
             match Pin::new(self.io.inner_mut()).poll_read(cx, &mut piece) {

@@ -56,9 +56,13 @@ mod tests {
 
     #[test]
     fn processors_are_exact() {
-        for (text, nano) in
-            [("1.5", 1_500_000_000), ("0.000000001", 1), ("3/2", 1_500_000_000), ("2", 2_000_000_000), (".5", 500_000_000)]
-        {
+        for (text, nano) in [
+            ("1.5", 1_500_000_000),
+            ("0.000000001", 1),
+            ("3/2", 1_500_000_000),
+            ("2", 2_000_000_000),
+            (".5", 500_000_000),
+        ] {
             assert_eq!(nano_cpus(text), Ok(nano), "{text}");
         }
         assert_eq!(nano_cpus("0.0000000001").unwrap_err(), "value is too precise");

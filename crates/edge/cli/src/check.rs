@@ -80,11 +80,6 @@ pub fn filter(text: &str) -> Result<(), String> {
     Err("bad format of filter (expected name=value)".into())
 }
 
-/// An engine's address.
-pub fn host(text: &str) -> Result<(), String> {
-    hull_client::Host::parse(text.trim(), false).map(drop).map_err(|error| error.to_string())
-}
-
 /// Filters, as the API wants them: names in lower case and without spaces.
 pub fn filters(list: &[String]) -> hull_api_types::Filters {
     let mut all = hull_api_types::Filters::new();

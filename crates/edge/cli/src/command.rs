@@ -17,7 +17,7 @@ pub type Run = for<'a> fn(&'a Session, &'a Matches) -> Running<'a>;
 pub struct Command {
     /// What follows the command's name in the usage line, such as `[OPTIONS] CONTAINER`.
     pub usage: &'static str,
-    /// One line for lists, and the help's description.
+    /// The help's description; its first line is for lists.
     pub about: &'static str,
     /// The help's list of all names, each without the program's; empty for none.
     pub names: &'static [&'static str],

@@ -21,7 +21,8 @@ impl ConfigFile {
         if !given.is_empty() {
             return given.into();
         }
-        let variable = ["HULL_CONFIG", "DOCKER_CONFIG"].into_iter().filter_map(std::env::var_os).find(|v| !v.is_empty());
+        let variable =
+            ["HULL_CONFIG", "DOCKER_CONFIG"].into_iter().filter_map(std::env::var_os).find(|v| !v.is_empty());
         variable.map(PathBuf::from).unwrap_or_else(|| home().join(".docker"))
     }
     /// Reads it; an absent one is empty.
@@ -29,12 +30,18 @@ impl ConfigFile {
         let path = directory.join("config.json");
         let document = match std::fs::read(&path) {
             Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Value::Object(Default::default()),
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| format!("WARNING: Error loading config file: {}: {error}", path.display()))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                format!("WARNING: Error loading config file: {}: {error}", path.display())
+            })?,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Value::Object(Default::default())
             }
-            Err(error) => return Err(format!("WARNING: Error loading config file: {}", file_error("open", &path, &error))),
+            Err(error) => {
+                return Err(format!(
+                    "WARNING: Error loading config file: {}",
+                    file_error("open", &path, &error)
+                ));
+            }
         };
         Ok(Self { directory, document })
     }
@@ -47,8 +54,16 @@ impl ConfigFile {
         let temporary = self.directory.join(format!("config.json.{}", std::process::id()));
         let mut text = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-        serde::Serialize::serialize(&self.document, &mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        serde::Serialize::serialize(
+            &self.document,
+            &mut serde_json::Serializer::with_formatter(&mut text, formatter),
+        )?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(&text)?;
         drop(file);
         // A link in the file's place stays: what it points to is replaced.
@@ -80,7 +95,10 @@ impl ConfigFile {
             ("ftpProxy", "FTP_PROXY"),
             ("allProxy", "ALL_PROXY"),
         ] {
-            let Some(value) = chosen.get(key).and_then(Value::as_str).filter(|value| !value.is_empty()) else { continue };
+            let Some(value) = chosen.get(key).and_then(Value::as_str).filter(|value| !value.is_empty())
+            else {
+                continue;
+            };
             out.push((name.to_owned(), value.to_owned()));
             out.push((name.to_lowercase(), value.to_owned()));
         }
@@ -90,5 +108,7 @@ impl ConfigFile {
 
 /// The person's home directory.
 pub fn home() -> PathBuf {
-    std::env::var_os("HOME").filter(|home| !home.is_empty()).map_or_else(|| Path::new("/root").into(), PathBuf::from)
+    std::env::var_os("HOME")
+        .filter(|home| !home.is_empty())
+        .map_or_else(|| Path::new("/root").into(), PathBuf::from)
 }

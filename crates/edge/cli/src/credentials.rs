@@ -47,7 +47,8 @@ fn from_file(config: &ConfigFile, key: &str) -> Option<AuthConfig> {
         let text = text.trim_start_matches("https://").trim_start_matches("http://");
         text.split('/').next().unwrap_or_default().to_owned()
     };
-    let entry = auths.get(key).or_else(|| auths.iter().find(|(name, _)| bare(name) == bare(key)).map(|(_, v)| v))?;
+    let entry =
+        auths.get(key).or_else(|| auths.iter().find(|(name, _)| bare(name) == bare(key)).map(|(_, v)| v))?;
     let mut auth: AuthConfig = serde_json::from_value(entry.clone()).ok()?;
     if !auth.auth.is_empty() {
         let decoded = STANDARD.decode(&auth.auth).ok()?;

@@ -5,13 +5,15 @@ use crate::config::ConfigFile;
 use crate::failure::Failure;
 use crate::matches::{Matches, Stop, Words, count_error, parse_bool, read};
 use crate::session::Globals;
-use crate::{check, help, root};
+use crate::{help, root};
 
 /// What a command line asks for.
 #[derive(Debug)]
 pub enum Plan {
     /// To say this, and end well.
     Print(String),
+    /// To say this on standard error, and end well.
+    Complain(String),
     /// To run this.
     Run(Box<(Globals, Matches)>),
     /// To hand over to another program of this name, with these words.
@@ -30,7 +32,7 @@ pub const GLOBAL_FLAGS: &[Flag] = &[
     )
     .short('c'),
     Flag::switch("debug", "Enable debug mode").short('D'),
-    Flag::list("host", "list", "Daemon socket to connect to").short('H').check(check::host),
+    Flag::list("host", "list", "Daemon socket to connect to").short('H'),
     Flag::text("log-level", "string", "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")")
         .short('l')
         .default("info"),
@@ -50,7 +52,8 @@ pub fn plan(program: &str, words: &[String]) -> Result<Plan, Failure> {
             if short {
                 crate::streams::complain("Flag shorthand -h has been deprecated, use --help");
             }
-            let rest: Vec<_> = words.iter().filter(|word| !matches!(word.as_str(), "--help" | "-h")).cloned().collect();
+            let rest: Vec<_> =
+                words.iter().filter(|word| !matches!(word.as_str(), "--help" | "-h")).cloned().collect();
             (read(GLOBAL_FLAGS, false, &rest).map_err(|stop| root_error(program, stop))?, true)
         }
         Err(stop) => return Err(root_error(program, stop)),
@@ -58,8 +61,11 @@ pub fn plan(program: &str, words: &[String]) -> Result<Plan, Failure> {
     let globals = globals_of(&found);
     let (Some(first), rest) = (found.arguments.first(), found.arguments.get(1..).unwrap_or_default()) else {
         let version = found.given.iter().any(|(at, _)| GLOBAL_FLAGS[*at].name == "version");
-        let text = if version { version_line(program) } else { root_help(program, &globals) };
-        return Ok(Plan::Print(text));
+        if wants_help || version {
+            let text = if wants_help { root_help(program, &globals) } else { version_line(program) };
+            return Ok(Plan::Print(text));
+        }
+        return Ok(Plan::Complain(root_help(program, &globals)));
     };
     if wants_help || first == "help" {
         let path = if wants_help { &found.arguments[..] } else { rest };
@@ -70,7 +76,9 @@ pub fn plan(program: &str, words: &[String]) -> Result<Plan, Failure> {
         if crate::plugin::find(&globals, first).is_some() {
             return Ok(Plan::Plugin(Box::new((globals, first.clone(), words.to_vec()))));
         }
-        let text = format!("{program}: unknown command: {program} {first}\n\nRun '{program} --help' for more information");
+        let text = format!(
+            "{program}: unknown command: {program} {first}\n\nRun '{program} --help' for more information"
+        );
         return Err(Failure::new(text));
     };
     descend(program, globals, &format!("{program} {}", entry.name), entry.command, rest)
@@ -89,7 +97,8 @@ fn descend(
             Err(stop) => return stopped(path, command, stop),
         };
         let Some(first) = found.arguments.first() else {
-            return Ok(Plan::Print(help::command(path, command)));
+            // Nothing was asked for: the help is a complaint.
+            return Ok(Plan::Complain(help::command(path, command)));
         };
         let Some(entry) = entries.iter().find(|entry| entry.answers_to(first)) else {
             let text = format!(
@@ -97,19 +106,26 @@ fn descend(
             );
             return Err(Failure::new(text));
         };
-        return descend(program, globals, &format!("{path} {}", entry.name), entry.command, &found.arguments[1..]);
+        return descend(
+            program,
+            globals,
+            &format!("{path} {}", entry.name),
+            entry.command,
+            &found.arguments[1..],
+        );
     }
     let found = match read(command.flags, command.interspersed, words) {
         Ok(found) => found,
         Err(stop) => return stopped(path, command, stop),
     };
     for note in &found.notes {
-        crate::streams::complain(note);
+        crate::streams::print_line(note);
     }
     if let Some((why, see)) = count_error(command.arguments, found.arguments.len()) {
         let usage = help::usage_line(path, command);
-        let text =
-            format!("{program}: '{path}' {why}\n\nUsage:  {usage}\n\n{see} '{path} --help' for more information");
+        let text = format!(
+            "{program}: '{path}' {why}\n\nUsage:  {usage}\n\n{see} '{path} --help' for more information"
+        );
         return Err(Failure::new(text));
     }
     let name = path.split_once(' ').map_or("", |(_, rest)| rest);
@@ -120,7 +136,7 @@ fn stopped(path: &str, command: &Command, stop: Stop) -> Result<Plan, Failure> {
     match stop {
         Stop::Help { short } => {
             if short {
-                crate::streams::complain("Flag shorthand -h has been deprecated, use --help");
+                crate::streams::print_line("Flag shorthand -h has been deprecated, use --help");
             }
             Ok(Plan::Print(help::command(path, command)))
         }
@@ -151,8 +167,10 @@ fn help_for(program: &str, globals: &Globals, words: &[String]) -> Result<String
     for name in names {
         let entry: &Entry = match found.map(|command| &command.action) {
             None => root::entries().find(|entry| entry.answers_to(name)).ok_or_else(unknown)?,
-            Some(Action::Group(entries)) => entries.iter().find(|entry| entry.answers_to(name)).ok_or_else(unknown)?,
-            Some(Action::Run(_)) => break,
+            Some(Action::Group(entries)) => {
+                entries.iter().find(|entry| entry.answers_to(name)).ok_or_else(unknown)?
+            }
+            Some(Action::Run(_)) => return Err(Failure::new(format!("unknown help topic: {name}"))),
         };
         path = format!("{path} {}", entry.name);
         found = Some(entry.command);
@@ -167,13 +185,22 @@ fn root_help(program: &str, globals: &Globals) -> String {
 
 fn version_line(program: &str) -> String {
     let name = if program == "docker" { "Docker (Hull)" } else { "Hull" };
-    format!("{name} version {}, build {}\n", env!("CARGO_PKG_VERSION"), option_env!("HULL_BUILD").unwrap_or("unknown"))
+    format!(
+        "{name} version {}, build {}\n",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("HULL_BUILD").unwrap_or("unknown")
+    )
 }
 
 fn check_level(found: &Words) -> Result<(), Failure> {
     let level = found.given.iter().rfind(|(at, _)| GLOBAL_FLAGS[*at].name == "log-level");
     match level {
-        Some((_, level)) if !matches!(level.as_str(), "trace" | "debug" | "info" | "warn" | "warning" | "error" | "fatal" | "panic") => {
+        Some((_, level))
+            if !matches!(
+                level.as_str(),
+                "trace" | "debug" | "info" | "warn" | "warning" | "error" | "fatal" | "panic"
+            ) =>
+        {
             Err(Failure::new(format!("Unable to parse logging level: {level}")))
         }
         _ => Ok(()),

@@ -55,7 +55,8 @@ fn unit_of(unit: &str) -> Option<i64> {
 
 fn scaled(number: &str, factor: i64) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let mut total = if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()? }.checked_mul(factor.into())?;
+    let mut total =
+        if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()? }.checked_mul(factor.into())?;
     let mut place = i128::from(factor);
     for digit in fraction.bytes() {
         place /= 10;

@@ -68,7 +68,9 @@ pub fn resolve(globals: &Globals, config: &ConfigFile) -> Result<Endpoint, Failu
             (address, tls, false)
         }
     };
-    let host = Host::parse(address.trim(), tls.is_some()).map_err(|error| Failure::new(error.to_string()))?;
+    let host = Host::parse(address.trim(), tls.is_some()).map_err(|error| {
+        Failure::new(format!("Failed to initialize: unable to resolve docker endpoint: {error}"))
+    })?;
     let mut options = Options::new(host);
     options.tls = tls;
     options.api_version = variable("DOCKER_API_VERSION");
@@ -119,7 +121,8 @@ pub fn read_context(config: &Path, name: &str) -> Result<(String, Option<TlsFile
         ))
     };
     let text = std::fs::read(&path).map_err(|error| lost(file_error("open", &path, &error)))?;
-    let document: Value = serde_json::from_slice(&text).map_err(|error| lost(format!("{}: {error}", path.display())))?;
+    let document: Value =
+        serde_json::from_slice(&text).map_err(|error| lost(format!("{}: {error}", path.display())))?;
     let endpoint = &document["Endpoints"]["docker"];
     let address = endpoint["Host"].as_str().unwrap_or_default();
     let address = if address.is_empty() { format!("unix://{DEFAULT_SOCKET}") } else { address.to_owned() };

@@ -33,7 +33,10 @@ pub async fn start(program: &str, options: &Options) -> Result<(), Failure> {
     let mut child = spawn(&log).map_err(failed)?;
     let pid = child.id();
     wait_for_socket(&mut child, options, &log).await.map_err(failed)?;
-    complain(&format!("{program}: started the engine (pid {pid}, socket {DEFAULT_SOCKET}; log {})", log.display()));
+    complain(&format!(
+        "{program}: started the engine (pid {pid}, socket {DEFAULT_SOCKET}; log {})",
+        log.display()
+    ));
     Ok(())
 }
 
@@ -72,7 +75,10 @@ async fn wait_for_socket(child: &mut Child, options: &Options, log: &Path) -> Re
             return Err(format!("it ended at once ({status}); see {}", log.display()));
         }
         if begin.elapsed() > PATIENCE {
-            return Err(format!("its socket {DEFAULT_SOCKET} did not answer in {PATIENCE:?}; see {}", log.display()));
+            return Err(format!(
+                "its socket {DEFAULT_SOCKET} did not answer in {PATIENCE:?}; see {}",
+                log.display()
+            ));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -19,7 +19,7 @@ pub fn rows(format: &str, listing: Listing<'_>, rows: &[Value]) -> Result<String
     let (table, template) = split_table(format);
     match template {
         "" if table => return Ok(plain_table(listing, rows)),
-        "json" => return Ok(json_lines(rows)),
+        "json" | "{{json .}}" if !table => return Ok(json_lines(rows)),
         _ => {}
     }
     let (text, labels) = label_calls(&unescape(template));
@@ -56,12 +56,11 @@ pub fn verify(format: &str) -> Result<(), Failure> {
 
 /// Whether the format is a table, and the template in it.
 fn split_table(format: &str) -> (bool, &str) {
-    match format.trim() {
-        "" | "table" => (true, ""),
-        text => match text.strip_prefix("table") {
-            Some(rest) if rest.starts_with([' ', '\t']) => (true, rest.trim_start()),
-            _ => (false, text),
-        },
+    match (format.trim(), format.strip_prefix("table")) {
+        ("" | "table", _) => (true, ""),
+        ("json", _) => (false, "json"),
+        (_, Some(rest)) if rest.starts_with([' ', '\t']) => (true, rest.trim_start()),
+        _ => (false, format),
     }
 }
 
@@ -131,13 +130,13 @@ pub fn documents(format: &str, documents: &[Value]) -> Result<String, Failure> {
 }
 
 fn json_compact_list(documents: &[Value]) -> String {
-    let list = serde_json::to_string(documents).unwrap_or_default();
-    format!("{}\n", list.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"))
+    format!("{}\n", serde_json::to_string(documents).unwrap_or_default())
 }
 
 /// The template of an `inspect`; what is no template is an error with code 64, as in Docker.
 pub fn parse_documents(text: &str) -> Result<Template, Failure> {
-    Template::parse(text).map_err(|error| Failure::new(format!("template parsing error: {error}")).with_code(64))
+    Template::parse(text)
+        .map_err(|error| Failure::new(format!("template parsing error: {error}")).with_code(64))
 }
 
 fn execute_document(template: &Template, document: &Value) -> Result<String, Failure> {
@@ -162,7 +161,8 @@ pub fn one(template: &str, value: &Value) -> Result<String, Failure> {
     if template == "json" {
         return Ok(format!("{}\n", json(value)));
     }
-    let template = Template::parse(template).map_err(|error| Failure::new(format!("template parsing error: {error}")))?;
+    let template = Template::parse(template)
+        .map_err(|error| Failure::new(format!("template parsing error: {error}")))?;
     Ok(format!("{}\n", execute(&template, value)?))
 }
 
@@ -230,15 +230,20 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const LISTING: Listing<'_> =
-        Listing { headings: &[("ID", "CONTAINER ID"), ("Image", "IMAGE"), ("Labels", "LABELS")], columns: &["ID", "Image"] };
+    const LISTING: Listing<'_> = Listing {
+        headings: &[("ID", "CONTAINER ID"), ("Image", "IMAGE"), ("Labels", "LABELS")],
+        columns: &["ID", "Image"],
+    };
 
     #[test]
     fn rows_take_every_form() {
         let list = [json!({"ID": "abc", "Image": "x", "Labels": "com.a=1,b=<2>"})];
         assert_eq!(rows("", LISTING, &list).unwrap(), "CONTAINER ID   IMAGE\nabc            x\n");
         assert_eq!(rows("table", LISTING, &list).unwrap(), rows("", LISTING, &list).unwrap());
-        assert_eq!(rows("table {{.Image}}\\t{{.ID}}", LISTING, &list).unwrap(), "IMAGE     CONTAINER ID\nx         abc\n");
+        assert_eq!(
+            rows("table {{.Image}}\\t{{.ID}}", LISTING, &list).unwrap(),
+            "IMAGE     CONTAINER ID\nx         abc\n"
+        );
         assert_eq!(rows("{{.ID}}:{{.Image}}", LISTING, &list).unwrap(), "abc:x\n");
         let text = "{\"ID\":\"abc\",\"Image\":\"x\",\"Labels\":\"com.a=1,b=\\u003c2\\u003e\"}\n";
         assert_eq!(rows("json", LISTING, &list).unwrap(), text);

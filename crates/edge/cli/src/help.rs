@@ -45,15 +45,23 @@ pub fn command(path: &str, command: &Command) -> String {
 }
 
 /// The program's help. `config` is the configuration's directory, which some defaults are in.
-pub fn root<'a>(program: &str, entries: impl Iterator<Item = &'a Entry> + Clone, globals: &[Flag], config: &str) -> String {
-    let mut out = format!("Usage:  {program} [OPTIONS] COMMAND\n\nA self-sufficient runtime for containers\n");
+pub fn root<'a>(
+    program: &str,
+    entries: impl Iterator<Item = &'a Entry> + Clone,
+    globals: &[Flag],
+    config: &str,
+) -> String {
+    let mut out =
+        format!("Usage:  {program} [OPTIONS] COMMAND\n\nA self-sufficient runtime for containers\n");
     let mut common: Vec<_> =
         entries.clone().filter(|entry| matches!(entry.section, Section::Common(_))).collect();
     common.sort_by_key(|entry| if let Section::Common(order) = entry.section { order } else { 0 });
     list(&mut out, "Common Commands", common.into_iter());
-    for (title, section) in
-        [("Management Commands", Section::Management), ("Swarm Commands", Section::Swarm), ("Commands", Section::Plain)]
-    {
+    for (title, section) in [
+        ("Management Commands", Section::Management),
+        ("Swarm Commands", Section::Swarm),
+        ("Commands", Section::Plain),
+    ] {
         let mut chosen: Vec<_> = entries.clone().filter(|entry| entry.section == section).collect();
         chosen.sort_by_key(|entry| entry.name);
         list(&mut out, title, chosen.into_iter());
@@ -71,7 +79,8 @@ fn list<'a>(out: &mut String, title: &str, entries: impl Iterator<Item = &'a Ent
     let _ = writeln!(out, "\n{title}:");
     let width = shown.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(NAME_WIDTH);
     for entry in shown {
-        let _ = writeln!(out, "  {:width$} {}", entry.name, entry.command.about);
+        let about = entry.command.about.lines().next().unwrap_or_default();
+        let _ = writeln!(out, "  {:width$} {about}", entry.name);
     }
 }
 
@@ -89,7 +98,8 @@ fn flags(flags: &[Flag], width: usize, config: &str) -> String {
             let _ = write!(left, " {}", flag.value_name);
         }
         let mut right = flag.help.to_owned();
-        let default = if flag.shown.is_empty() { flag.default } else { flag.shown }.replace("{config}", config);
+        let default =
+            if flag.shown.is_empty() { flag.default } else { flag.shown }.replace("{config}", config);
         if !default.is_empty() {
             let quoted = flag.kind == FlagKind::Text && flag.value_name == "string";
             let default = if quoted { go_quoted(&default) } else { default };
@@ -150,7 +160,8 @@ mod tests {
 
     #[test]
     fn lines_break_as_pflags_do() {
-        let text = "Name of the context to use to connect to the daemon (overrides DOCKER_HOST env var and default)";
+        let text =
+            "Name of the context to use to connect to the daemon (overrides DOCKER_HOST env var and default)";
         let wrapped = wrap(27, 79, text);
         let lines: Vec<_> = wrapped.lines().map(str::trim_start).collect();
         assert_eq!(lines[0], "Name of the context to use to connect to the");

@@ -64,6 +64,10 @@ pub fn main(args: Vec<OsString>) -> i32 {
             streams::print(&text);
             Ok(())
         }
+        Ok(Plan::Complain(text)) => {
+            streams::complain(text.trim_end_matches('\n'));
+            Ok(())
+        }
         Ok(Plan::Plugin(plan)) => {
             let (globals, name, words) = *plan;
             Err(plugin::become_plugin(&Session::new(program, globals), &name, &words))

@@ -62,6 +62,16 @@ pub fn pairs(list: &[String]) -> BTreeMap<String, String> {
     list.iter().map(pair).collect()
 }
 
+/// Adds, for each pair, the field `pair.1` with the value of `pair.0`: Docker's templates go by the names of Go's fields,
+/// its JSON has others. Only for a template that speaks of such a name, so that `{{json .}}` stays as it is.
+pub fn with_go_names(document: &mut Value, template: &str, names: &[(&str, &str)]) {
+    for (from, to) in names.iter().filter(|(_, to)| template.contains(&format!(".{to}"))) {
+        if let Some(value) = document.get(from).cloned() {
+            document[*to] = value;
+        }
+    }
+}
+
 /// A time as Go shows it: `2026-11-20 21:34:00.5 +0000 UTC`.
 pub fn go_timestamp(time: Timestamp) -> String {
     format!("{} +0000 UTC", time.to_string().trim_end_matches('Z').replacen('T', " ", 1))

@@ -101,8 +101,7 @@ fn read_long(flags: &[Flag], text: &str, rest: &[String], out: &mut Words) -> Re
 }
 
 fn read_short(flags: &[Flag], cluster: &str, rest: &[String], out: &mut Words) -> Result<usize, Stop> {
-    let mut letters = cluster.char_indices();
-    while let Some((at, letter)) = letters.next() {
+    for (at, letter) in cluster.char_indices() {
         let Some(place) = flags.iter().position(|flag| flag.short == letter) else {
             if letter == 'h' {
                 return Err(Stop::Help { short: true });
@@ -152,7 +151,11 @@ fn take(flags: &[Flag], place: usize, value: String, out: &mut Words) -> Result<
             '\0' => format!("--{}", flag.name),
             letter => format!("-{letter}, --{}", flag.name),
         };
-        return Err(Stop::Flag(format!("invalid argument {} for {} flag: {why}", go_quoted(&value), go_quoted(&name))));
+        return Err(Stop::Flag(format!(
+            "invalid argument {} for {} flag: {why}",
+            go_quoted(&value),
+            go_quoted(&name)
+        )));
     }
     out.given.push((place, value));
     Ok(())
@@ -253,8 +256,12 @@ pub fn count_error(rule: Arguments, count: usize) -> Option<(String, &'static st
         Arguments::AtLeast(least) if count < least => {
             return Some((format!("requires at least {least} argument{}", plural(least)), "See"));
         }
-        Arguments::AtMost(most) if count > most => format!("requires at most {most} argument{}", plural(most)),
-        Arguments::Exactly(number) if count != number => format!("requires {number} argument{}", plural(number)),
+        Arguments::AtMost(most) if count > most => {
+            format!("requires at most {most} argument{}", plural(most))
+        }
+        Arguments::Exactly(number) if count != number => {
+            format!("requires {number} argument{}", plural(number))
+        }
         Arguments::Between(least, most) if count < least || count > most => {
             format!("requires at least {least} and at most {most} argument{}", plural(most))
         }
@@ -284,7 +291,15 @@ mod tests {
     fn flags_are_read_as_pflag_does() {
         let all = read(FLAGS, true, &words("x -ate A=1 --env=B -e=C -eD -n5 y -- -z")).unwrap();
         let given: Vec<_> = all.given.iter().map(|(at, value)| (FLAGS[*at].name, value.as_str())).collect();
-        let expected = [("all", "true"), ("tty", "true"), ("env", "A=1"), ("env", "B"), ("env", "C"), ("env", "D"), ("last", "5")];
+        let expected = [
+            ("all", "true"),
+            ("tty", "true"),
+            ("env", "A=1"),
+            ("env", "B"),
+            ("env", "C"),
+            ("env", "D"),
+            ("last", "5"),
+        ];
         assert_eq!(given, expected);
         assert_eq!(all.arguments, ["x", "y", "-z"]);
         let first = read(FLAGS, false, &words("-a img -t --nope")).unwrap();
@@ -302,8 +317,14 @@ mod tests {
             ("-ae", "flag needs an argument: 'e' in -e"),
             ("--=x", "bad flag syntax: --=x"),
             ("---x", "bad flag syntax: ---x"),
-            ("--tty=foo", r#"invalid argument "foo" for "-t, --tty" flag: strconv.ParseBool: parsing "foo": invalid syntax"#),
-            ("-n xx", r#"invalid argument "xx" for "-n, --last" flag: strconv.ParseInt: parsing "xx": invalid syntax"#),
+            (
+                "--tty=foo",
+                r#"invalid argument "foo" for "-t, --tty" flag: strconv.ParseBool: parsing "foo": invalid syntax"#,
+            ),
+            (
+                "-n xx",
+                r#"invalid argument "xx" for "-n, --last" flag: strconv.ParseInt: parsing "xx": invalid syntax"#,
+            ),
         ] {
             assert_eq!(read(FLAGS, true, &words(line)).unwrap_err(), Stop::Flag(text.into()), "{line}");
         }

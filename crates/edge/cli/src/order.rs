@@ -12,7 +12,8 @@ pub fn natural(a: &str, b: &str) -> Ordering {
         if order != Ordering::Equal || (number.is_empty() && other_number.is_empty()) {
             return order;
         }
-        let value = |digits: &str| (digits.trim_start_matches('0').len(), digits.trim_start_matches('0').to_owned());
+        let value =
+            |digits: &str| (digits.trim_start_matches('0').len(), digits.trim_start_matches('0').to_owned());
         let order = value(number).cmp(&value(other_number)).then(number.len().cmp(&other_number.len()));
         if order != Ordering::Equal {
             return order;

@@ -36,9 +36,11 @@ pub fn become_plugin(session: &Session, name: &str, words: &[String]) -> Failure
     };
     let mut command = Command::new(&path);
     command.args(words).env("DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND", session.program);
-    if session.globals.hosts.is_empty() && endpoint::context_name(&session.globals, session.config()) == endpoint::DEFAULT_CONTEXT
+    if session.globals.hosts.is_empty()
+        && endpoint::context_name(&session.globals, session.config()) == endpoint::DEFAULT_CONTEXT
     {
-        let host = endpoint::host_variable().unwrap_or_else(|| format!("unix://{}", endpoint::DEFAULT_SOCKET));
+        let host =
+            endpoint::host_variable().unwrap_or_else(|| format!("unix://{}", endpoint::DEFAULT_SOCKET));
         command.env("DOCKER_HOST", host);
     }
     let error = command.exec();

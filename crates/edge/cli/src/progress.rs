@@ -27,7 +27,8 @@ impl Renderer {
 
     /// What to write for this message; an error in it is the stream's.
     pub fn render(&mut self, message: &JsonMessage) -> Result<String, Failure> {
-        let error = message.error_detail.as_ref().map(|detail| detail.message.as_str()).unwrap_or(&message.error);
+        let error =
+            message.error_detail.as_ref().map(|detail| detail.message.as_str()).unwrap_or(&message.error);
         if !error.is_empty() {
             return Err(Failure::new(error));
         }
@@ -36,7 +37,8 @@ impl Renderer {
         }
         let mut out = String::new();
         let mut up = 0;
-        let has_line = !message.id.is_empty() && (message.progress_detail.is_some() || !message.progress.is_empty());
+        let has_line =
+            !message.id.is_empty() && (message.progress_detail.is_some() || !message.progress.is_empty());
         if has_line {
             up = self.move_to(&message.id, &mut out);
         } else {
@@ -175,8 +177,14 @@ mod tests {
         let mut renderer = Renderer::new(Some(120));
         let mut draw = |text: &str| renderer.render(&message(text)).unwrap();
         assert_eq!(draw(r#"{"status":"Pulling from library/x","id":"1"}"#), "1: Pulling from library/x\n");
-        assert_eq!(draw(r#"{"status":"Waiting","progressDetail":{},"id":"a"}"#), "\n\x1b[1A\x1b[2K\ra: Waiting \r\x1b[1B");
-        assert_eq!(draw(r#"{"status":"Waiting","progressDetail":{},"id":"b"}"#), "\n\x1b[1A\x1b[2K\rb: Waiting \r\x1b[1B");
+        assert_eq!(
+            draw(r#"{"status":"Waiting","progressDetail":{},"id":"a"}"#),
+            "\n\x1b[1A\x1b[2K\ra: Waiting \r\x1b[1B"
+        );
+        assert_eq!(
+            draw(r#"{"status":"Waiting","progressDetail":{},"id":"b"}"#),
+            "\n\x1b[1A\x1b[2K\rb: Waiting \r\x1b[1B"
+        );
         let half = draw(r#"{"status":"Downloading","progressDetail":{"current":500,"total":1000},"id":"a"}"#);
         let bar = format!("[{}>{}]     500B/1kB", "=".repeat(25), " ".repeat(25));
         assert_eq!(half, format!("\x1b[2A\x1b[2K\ra: Downloading {bar}\r\x1b[2B"));

@@ -2,8 +2,8 @@
 //! for, as many commands need little.
 
 use crate::config::ConfigFile;
-use crate::engine_start;
 use crate::endpoint::{self, Endpoint};
+use crate::engine_start;
 use crate::failure::Failure;
 use hull_client::Client;
 use std::cell::OnceCell;

@@ -20,7 +20,12 @@ impl Caught {
         Self::of(&DEADLY)
     }
     fn of(numbers: &[i32]) -> Self {
-        Self(numbers.iter().filter_map(|number| Some((*number, signal(SignalKind::from_raw(*number)).ok()?))).collect())
+        Self(
+            numbers
+                .iter()
+                .filter_map(|number| Some((*number, signal(SignalKind::from_raw(*number)).ok()?)))
+                .collect(),
+        )
     }
     /// The number of the next one.
     pub async fn next(&mut self) -> i32 {

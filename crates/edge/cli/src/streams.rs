@@ -85,12 +85,17 @@ impl Output {
             return Ok(());
         }
         let descriptor = self.descriptor;
-        let waited = tokio::task::spawn_blocking(move || poll(descriptor, rustix::event::PollFlags::OUT, None)).await;
+        let waited =
+            tokio::task::spawn_blocking(move || poll(descriptor, rustix::event::PollFlags::OUT, None)).await;
         waited.map_err(io::Error::other)?.map(drop)
     }
 }
 
-fn poll(descriptor: BorrowedFd<'_>, flags: rustix::event::PollFlags, milliseconds: Option<i64>) -> io::Result<bool> {
+fn poll(
+    descriptor: BorrowedFd<'_>,
+    flags: rustix::event::PollFlags,
+    milliseconds: Option<i64>,
+) -> io::Result<bool> {
     let mut list = [rustix::event::PollFd::from_borrowed_fd(descriptor, flags)];
     let timeout = milliseconds.map(|ms| rustix::event::Timespec { tv_sec: 0, tv_nsec: ms * 1_000_000 });
     loop {

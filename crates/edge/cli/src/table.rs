@@ -43,7 +43,8 @@ fn column_widths(lines: &[Vec<&str>], minimum: usize, padding: usize) -> Vec<Vec
         while start < lines.len() {
             let length = (start..lines.len()).take_while(|line| columns(*line) > column).count();
             let run = start..start + length;
-            let widest = run.clone().map(|line| lines[line][column].chars().count() + padding).max().unwrap_or(0);
+            let widest =
+                run.clone().map(|line| lines[line][column].chars().count() + padding).max().unwrap_or(0);
             for line in run {
                 widths[line][column] = widest.max(minimum);
             }

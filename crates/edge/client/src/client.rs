@@ -69,8 +69,13 @@ impl Client {
             (Some(files), Host::Tcp { .. }) => Some(tls::configure(files)?),
             _ => None,
         };
-        let mut client =
-            Self { options, tls, version: API_VERSION.into(), ping: Ping::default(), idle: Mutex::new(Vec::new()) };
+        let mut client = Self {
+            options,
+            tls,
+            version: API_VERSION.into(),
+            ping: Ping::default(),
+            idle: Mutex::new(Vec::new()),
+        };
         match client.ping_engine().await {
             Ok(ping) => client.ping = ping,
             // An engine that fails the ping may still answer calls, as Docker's client has it; one that can't
@@ -95,7 +100,7 @@ impl Client {
             builder_version: header("builder-version"),
             swarm: header("swarm"),
         };
-        response.drain().await?;
+        response.release(self).await?;
         Ok(ping)
     }
 

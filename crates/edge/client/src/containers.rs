@@ -273,7 +273,11 @@ impl Client {
         self.request(Method::GET, &path(id, "export")).send().await
     }
     /// `POST /containers/{id}/update`.
-    pub async fn container_update(&self, id: &str, update: &ContainerUpdateRequest) -> Result<ContainerUpdateResponse> {
+    pub async fn container_update(
+        &self,
+        id: &str,
+        update: &ContainerUpdateRequest,
+    ) -> Result<ContainerUpdateResponse> {
         self.request(Method::POST, &path(id, "update")).json(update).fetch().await
     }
     /// `POST /commit`.
@@ -341,5 +345,6 @@ fn path_stat(response: &Response) -> Result<ContainerPathStat> {
     use base64::Engine as _;
     let header = response.header("x-docker-container-path-stat").unwrap_or_default();
     let decoded = base64::engine::general_purpose::STANDARD.decode(header).unwrap_or_default();
-    serde_json::from_slice(&decoded).map_err(|source| crate::Error::Decode { path: response.path().into(), source })
+    serde_json::from_slice(&decoded)
+        .map_err(|source| crate::Error::Decode { path: response.path().into(), source })
 }

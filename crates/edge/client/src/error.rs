@@ -52,7 +52,7 @@ pub enum Error {
         reason: String,
     },
     /// The connection broke, or what came over it was no HTTP.
-    #[error("error during {method} {path}: {source}")]
+    #[error("error during {method} {path}: {}", chain(source))]
     Transport {
         /// The request's method.
         method: String,
@@ -97,6 +97,18 @@ pub enum Error {
         /// The HTTP status it answered with instead.
         status: u16,
     },
+}
+
+/// An error with those that caused it: hyper's own words are seldom the reason.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 impl Error {

@@ -34,10 +34,10 @@ pub enum Host {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
     /// No `scheme://`.
-    #[error("unable to parse docker host `{0}`")]
+    #[error("invalid bind address format: {0}")]
     Form(String),
     /// A scheme that no transport is for.
-    #[error("protocol not available: {0}")]
+    #[error("invalid bind address format: {0}")]
     Scheme(String),
     /// The port is no number.
     #[error("invalid port in docker host `{0}`")]
@@ -64,10 +64,14 @@ impl Host {
                 let (address, base) = split_path(rest);
                 let (host, port) = split_port(address).ok_or_else(|| HostError::Port(text.into()))?;
                 let host = if host.is_empty() { "localhost".into() } else { host };
-                Ok(Host::Tcp { host, port: port.unwrap_or(default_port), base: base.trim_end_matches('/').into() })
+                Ok(Host::Tcp {
+                    host,
+                    port: port.unwrap_or(default_port),
+                    base: base.trim_end_matches('/').into(),
+                })
             }
             "ssh" => Self::parse_ssh(text, rest),
-            other => Err(HostError::Scheme(other.into())),
+            other => Err(HostError::Scheme(format!("{other}://{rest}"))),
         }
     }
 
@@ -171,7 +175,8 @@ mod tests {
             assert_eq!(Host::parse(text, false).unwrap().to_string(), shown, "{text}");
         }
         assert_eq!(Host::parse("tcp://h", true).unwrap().to_string(), "tcp://h:2376");
-        for bad in ["", "unix://", "foo://x", "tcp://h:x", "ssh://", "ssh://u:p@h", "ssh://-oProxyCommand=x"] {
+        for bad in ["", "unix://", "foo://x", "tcp://h:x", "ssh://", "ssh://u:p@h", "ssh://-oProxyCommand=x"]
+        {
             assert!(Host::parse(bad, false).is_err(), "{bad}");
         }
     }

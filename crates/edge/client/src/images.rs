@@ -31,6 +31,7 @@ impl Client {
     }
     /// The value of the header `X-Registry-Auth`.
     pub fn registry_auth(auth: Option<&AuthConfig>) -> String {
-        URL_SAFE.encode(auth.map_or_else(|| "{}".into(), |auth| serde_json::to_string(auth).unwrap_or_default()))
+        URL_SAFE
+            .encode(auth.map_or_else(|| "{}".into(), |auth| serde_json::to_string(auth).unwrap_or_default()))
     }
 }

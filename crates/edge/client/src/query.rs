@@ -100,7 +100,10 @@ mod tests {
         let mut query = Query::new();
         query.add("path", "/tmp/a b").flag("x", false).flag("y", true).text("z", "");
         query.filters(&Filters::from([("label".into(), vec!["a=b".into()])]));
-        assert_eq!(query.as_str(), "path=%2Ftmp%2Fa+b&y=1&filters=%7B%22label%22%3A%7B%22a%3Db%22%3Atrue%7D%7D");
+        assert_eq!(
+            query.as_str(),
+            "path=%2Ftmp%2Fa+b&y=1&filters=%7B%22label%22%3A%7B%22a%3Db%22%3Atrue%7D%7D"
+        );
         assert_eq!(escape_path("/images/localhost:5000/a?b/json"), "/images/localhost:5000/a%3Fb/json");
     }
 }

@@ -60,7 +60,9 @@ impl<'a> Request<'a> {
     /// The body is this value as JSON.
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         match serde_json::to_vec(value) {
-            Ok(bytes) => self.body = Some(Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed()),
+            Ok(bytes) => {
+                self.body = Some(Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed())
+            }
             Err(error) => self.failure = Some(error),
         }
         self.headers.push((CONTENT_TYPE, "application/json".into()));
@@ -86,7 +88,8 @@ impl<'a> Request<'a> {
         let answer = sender.send_request(request).await;
         let answer = answer.map_err(|source| Error::Transport { method, path: path.clone(), source })?;
         let (parts, body) = answer.into_parts();
-        let response = Response { status: parts.status, headers: parts.headers, body, path, sender: Some(sender) };
+        let response =
+            Response { status: parts.status, headers: parts.headers, body, path, sender: Some(sender) };
         if response.status.as_u16() < 400 {
             return Ok(response);
         }
@@ -101,10 +104,7 @@ impl<'a> Request<'a> {
     /// Sends it; the answer's body is of no interest.
     pub async fn done(self) -> Result<()> {
         let client = self.client;
-        let mut response = self.send().await?;
-        while response.chunk().await?.is_some() {}
-        response.give_back(client);
-        Ok(())
+        self.send().await?.release(client).await
     }
     /// Sends it and takes the connection over.
     pub async fn hijack(self) -> Result<Hijacked> {
@@ -112,7 +112,11 @@ impl<'a> Request<'a> {
         let (path, method, request) = self.build(true)?;
         let mut sender = client.sender().await?;
         let answer = sender.send_request(request).await;
-        let answer = answer.map_err(|source| Error::Transport { method: method.clone(), path: path.clone(), source })?;
+        let answer = answer.map_err(|source| Error::Transport {
+            method: method.clone(),
+            path: path.clone(),
+            source,
+        })?;
         let status = answer.status();
         if status.as_u16() >= 400 {
             let (parts, body) = answer.into_parts();
@@ -154,7 +158,8 @@ impl<'a> Request<'a> {
             request = request.header(name.as_str(), value.as_str());
         }
         for (name, value) in &self.headers {
-            request = request.header(name, HeaderValue::from_str(value).map_err(|error| wrong(error.to_string()))?);
+            request =
+                request.header(name, HeaderValue::from_str(value).map_err(|error| wrong(error.to_string()))?);
         }
         if upgrade {
             request = request.header(CONNECTION, "Upgrade").header(UPGRADE, "tcp");
@@ -217,6 +222,12 @@ impl Response {
         Ok(())
     }
 
+    /// Reads the body to its end, so that the connection can be used again.
+    pub(crate) async fn release(mut self, client: &Client) -> Result<()> {
+        while self.chunk().await?.is_some() {}
+        self.give_back(client);
+        Ok(())
+    }
     async fn json_into<T: DeserializeOwned>(mut self, client: &Client) -> Result<T> {
         let bytes = self.collect().await?;
         self.give_back(client);

@@ -16,7 +16,12 @@ pub(crate) struct SshStream {
 }
 
 impl SshStream {
-    pub(crate) fn spawn(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) -> io::Result<Self> {
+    pub(crate) fn spawn(
+        user: Option<&str>,
+        host: &str,
+        port: Option<u16>,
+        socket: Option<&str>,
+    ) -> io::Result<Self> {
         let mut command = Command::new("ssh");
         command.args(arguments(user, host, port, socket)).stdin(Stdio::piped()).stdout(Stdio::piped());
         // A signal from the terminal is for the command in the foreground, not for its transport.
@@ -51,13 +56,21 @@ fn quoted(text: &str) -> String {
 }
 
 impl AsyncRead for SshStream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stdout).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for SshStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.stdin {
             Some(stdin) => Pin::new(stdin).poll_write(context, data),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -83,7 +96,10 @@ mod tests {
     #[test]
     fn the_far_command_is_one_word_for_its_shell() {
         let list = arguments(Some("u"), "h", Some(22), Some("/run/it's.sock"));
-        assert_eq!(list[..8], ["-o", "ConnectTimeout=30", "-T", "-l", "u", "-p", "22", "--"].map(String::from));
+        assert_eq!(
+            list[..8],
+            ["-o", "ConnectTimeout=30", "-T", "-l", "u", "-p", "22", "--"].map(String::from)
+        );
         let script = list.last().unwrap();
         assert!(script.starts_with('\'') && script.ends_with('\''));
         assert!(script.contains("system dial-stdio"));

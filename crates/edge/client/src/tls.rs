@@ -2,7 +2,9 @@
 
 use crate::{Error, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -32,8 +34,11 @@ const SYSTEM_CERTIFICATES: [&str; 4] = [
 /// The configuration that these files make.
 pub(crate) fn configure(files: &TlsFiles) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let wrong = |reason: rustls::Error| Error::Tls { path: "configuration".into(), reason: reason.to_string() };
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(wrong)?;
+    let wrong =
+        |reason: rustls::Error| Error::Tls { path: "configuration".into(), reason: reason.to_string() };
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?;
     let builder = if files.verify {
         builder.with_root_certificates(roots(files.ca.as_deref())?)
     } else {

@@ -216,7 +216,9 @@ fn registry_config(config: &Config) -> RegistryConfig {
         official,
     };
     let mut configs = Map::new();
-    let mirrors = config.registry_mirrors.clone();
+    // With a slash at the end, as Docker shows them.
+    let mirrors: Vec<String> =
+        config.registry_mirrors.iter().map(|mirror| format!("{}/", mirror.trim_end_matches('/'))).collect();
     configs.insert("docker.io".to_owned(), index("docker.io", true, true, mirrors.clone()));
     let (networks, names): (Vec<&String>, Vec<&String>) =
         config.insecure_registries.iter().partition(|registry| registry.contains('/'));

@@ -50,7 +50,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     match start(words) {
         Ok(()) => 0,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", hull_api::status::text_of(error.as_ref()));
             1
         }
     }

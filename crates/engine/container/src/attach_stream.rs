@@ -68,7 +68,11 @@ impl Half {
 }
 
 impl AsyncRead for AttachReader {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let Some(stream) = ready!(self.0.poll(cx)) else { return Poll::Ready(Ok(())) };
         loop {
             ready!(stream.poll_read_ready(cx))?;
@@ -111,7 +115,11 @@ impl AsyncWrite for AttachWriter {
 }
 
 impl AsyncRead for AttachStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.reader).poll_read(cx, buf)
     }
 }

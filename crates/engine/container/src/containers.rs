@@ -15,9 +15,10 @@ use bytes::Bytes;
 use hull_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerPathStat, ContainerStats,
     ContainerSummary, ContainerTopResponse, ContainerUpdateRequest, ContainerUpdateResponse,
-    ContainersPruneResponse, ExecCreateRequest, ExecInspect, ExecStartRequest, FilesystemChange, Filters, IdResponse,
-    NetworkConnectRequest, NetworkDisconnectRequest,
+    ContainersPruneResponse, ExecCreateRequest, ExecInspect, ExecStartRequest, FilesystemChange, Filters,
+    IdResponse, NetworkConnectRequest, NetworkDisconnectRequest,
 };
+use hull_cgroup::Cgroup;
 use hull_errors::{HasKind, Kind};
 use hull_events::EventBus;
 use hull_image::Images;
@@ -100,13 +101,14 @@ impl Containers {
 
     /// Sends a signal, `KILL` by default.
     pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<()> {
-        let handle = self.engine.find(name)?;
         let signal = signal_number(signal)?.unwrap_or(rustix::process::Signal::KILL.as_raw());
-        let killed = handle.ask(|reply| Request::Kill { signal, reply }).await;
-        killed.map_err(|error| match error.kind() {
+        let told = |error: Error| match error.kind() {
             Kind::Conflict => Error::Conflict(format!("cannot kill container: {name}: {error}")),
+            Kind::NotFound => Error::NotFound(format!("cannot kill container: {name}: {error}")),
             _ => error,
-        })
+        };
+        let handle = self.engine.find(name).map_err(told)?;
+        handle.ask(|reply| Request::Kill { signal, reply }).await.map_err(told)
     }
 
     /// Freezes it.
@@ -135,7 +137,11 @@ impl Containers {
     }
 
     /// Changes limits and the restart policy, of a running container too.
-    pub async fn update(&self, name: &str, request: ContainerUpdateRequest) -> Result<ContainerUpdateResponse> {
+    pub async fn update(
+        &self,
+        name: &str,
+        request: ContainerUpdateRequest,
+    ) -> Result<ContainerUpdateResponse> {
         let request = Box::new(request);
         self.engine.find(name)?.ask(|reply| Request::Update { request, reply }).await
     }
@@ -144,7 +150,9 @@ impl Containers {
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
         let handle = self.engine.find(name)?;
         if options.link {
-            return Err(Error::NotImplemented("removing a link and not its container is not available in Hull".into()));
+            return Err(Error::NotImplemented(
+                "removing a link and not its container is not available in Hull".into(),
+            ));
         }
         if handle.published().state.phase == Phase::Removing {
             return Err(Error::conflict(format!("removal of container {name} is already in progress")));
@@ -160,7 +168,8 @@ impl Containers {
             if !list::prunable(filters, &one)? || !idle {
                 continue;
             }
-            let size = self.engine.snapshotter.usage(&one.spec.id).map(|usage| usage.size).unwrap_or_default();
+            let size =
+                self.engine.snapshotter.usage(&one.spec.id).map(|usage| usage.size).unwrap_or_default();
             let Ok(handle) = self.engine.find(&one.spec.id) else { continue };
             // What was started meanwhile is refused, and stays.
             if handle.ask(|reply| Request::Remove { options: tree::PRUNED, reply }).await.is_ok() {
@@ -282,7 +291,9 @@ impl Containers {
         match self.logs(name, wanted).await {
             Ok(stream) => Ok(logs::replay(stream).await),
             // A container without a log has nothing to replay.
-            Err(error) if matches!(error.kind(), Kind::NotImplemented | Kind::InvalidParameter) => Ok(Bytes::new()),
+            Err(error) if matches!(error.kind(), Kind::NotImplemented | Kind::InvalidParameter) => {
+                Ok(Bytes::new())
+            }
             Err(error) => Err(error),
         }
     }
@@ -293,7 +304,11 @@ impl Containers {
     }
 
     /// Starts it; `None` when detached.
-    pub async fn exec_attach_start(&self, exec_id: &str, request: ExecStartRequest) -> Result<Option<Attachment>> {
+    pub async fn exec_attach_start(
+        &self,
+        exec_id: &str,
+        request: ExecStartRequest,
+    ) -> Result<Option<Attachment>> {
         exec::start(&self.engine, exec_id, request).await
     }
 
@@ -309,7 +324,7 @@ impl Containers {
 
     /// What a path in the container is.
     pub async fn archive_stat(&self, name: &str, path: &str) -> Result<ContainerPathStat> {
-        tree::stat(&self.engine, &self.engine.find(name)?, path).await
+        tree::stat(&self.engine, &self.engine.find(name)?, path).await.map_err(|error| error.calling(name))
     }
 
     /// A path of the container's as a tar stream.
@@ -318,7 +333,7 @@ impl Containers {
         name: &str,
         path: &str,
     ) -> Result<(ContainerPathStat, mpsc::Receiver<io::Result<Bytes>>)> {
-        tree::get(&self.engine, &self.engine.find(name)?, path).await
+        tree::get(&self.engine, &self.engine.find(name)?, path).await.map_err(|error| error.calling(name))
     }
 
     /// Unpacks a tar stream into a directory of the container's.
@@ -331,7 +346,8 @@ impl Containers {
         body: impl io::Read + Send + 'static,
     ) -> Result<()> {
         let handle = self.engine.find(name)?;
-        tree::put(&self.engine, &handle, path, no_overwrite_dir_non_dir, copy_uid_gid, body).await
+        let put = tree::put(&self.engine, &handle, path, no_overwrite_dir_non_dir, copy_uid_gid, body);
+        put.await.map_err(|error| error.calling(name))
     }
 
     /// The whole file system as a tar stream, without what is mounted in it.
@@ -377,6 +393,10 @@ impl Containers {
         let handles: Vec<_> = self.engine.index().handles.values().cloned().collect();
         for handle in handles {
             handle.tell(Request::Leave).await;
+        }
+        // With no container left in it, the parent of their cgroups is nobody's.
+        if let Ok(parent) = Cgroup::load(&self.engine.config.cgroup_parent) {
+            parent.remove_if_empty();
         }
     }
 }

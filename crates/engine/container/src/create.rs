@@ -6,7 +6,10 @@ use crate::machine::{new_id, random};
 use crate::record::{ContainerSpec, State};
 use crate::spec::{self, MountKind, MountSpec, Plan};
 use crate::supervisor::{Supervisor, attach_request, bind_source};
-use hull_api_types::{ContainerCreateRequest, ContainerCreateResponse, EndpointSettings, Map, VolumeCreateOptions};
+use hull_api_types::{
+    ContainerCreateRequest, ContainerCreateResponse, EndpointSettings, Map, VolumeCreateOptions,
+};
+use hull_errors::{HasKind, Kind};
 use hull_image::Image;
 use hull_store::Durability;
 use hull_types::{Platform, Timestamp, short_id};
@@ -71,7 +74,12 @@ fn network_names(engine: &Engine, plan: &Plan) -> Result<Map<EndpointSettings>> 
     for (key, settings) in &plan.networks {
         let name = match key.as_str() {
             "" | "default" | "bridge" => "bridge".to_owned(),
-            key => engine.networks.inspect(key).map_err(Error::service)?.name,
+            key => match engine.networks.inspect(key).map_err(Error::service) {
+                Ok(found) => found.name,
+                // The start tells of it: at a 404 here clients would look for the image.
+                Err(error) if error.kind() == Kind::NotFound => key.to_owned(),
+                Err(error) => return Err(error),
+            },
         };
         named.insert(name, settings.clone());
     }
@@ -139,7 +147,9 @@ impl Drop for Undo<'_> {
                 tracing::warn!(%volume, %error, "cannot remove the volume of a container that was not created");
             }
         }
-        if self.snapshot && let Err(error) = self.engine.snapshotter.remove(self.id) {
+        if self.snapshot
+            && let Err(error) = self.engine.snapshotter.remove(self.id)
+        {
             tracing::warn!(container = self.id, %error, "cannot remove the snapshot of a container that was not created");
         }
         self.engine.images.uses().clear(self.id);
@@ -148,7 +158,11 @@ impl Drop for Undo<'_> {
 }
 
 fn make(engine: &Engine, mut spec: ContainerSpec, undo: &mut Undo<'_>) -> Result<ContainerSpec> {
-    engine.networks.validate(&attach_request(engine, &spec)?).map_err(Error::service)?;
+    // As in `network_names`.
+    match engine.networks.validate(&attach_request(engine, &spec)?).map_err(Error::service) {
+        Err(error) if error.kind() == Kind::NotFound => {}
+        result => result?,
+    }
     // Said before the snapshot is prepared: the image must not go in between.
     engine.images.uses().set(&spec.id, &spec.image, false);
     engine.snapshotter.prepare(&spec.id, spec.top.as_ref()).map_err(Error::service)?;

@@ -183,7 +183,11 @@ impl Engine {
     }
 
     /// An image's accounts, read once.
-    pub(crate) fn cached_accounts(&self, top: &ChainId, read: impl FnOnce() -> Result<Accounts>) -> Result<Arc<Accounts>> {
+    pub(crate) fn cached_accounts(
+        &self,
+        top: &ChainId,
+        read: impl FnOnce() -> Result<Accounts>,
+    ) -> Result<Arc<Accounts>> {
         if let Some(known) = lock(&self.accounts).get(top) {
             return Ok(Arc::clone(known));
         }
@@ -233,6 +237,8 @@ where
 {
     match tokio::task::spawn_blocking(act).await {
         Ok(result) => result,
-        Err(error) => Err(Error::Io { action: "run a blocking step".into(), source: std::io::Error::other(error) }),
+        Err(error) => {
+            Err(Error::Io { action: "run a blocking step".into(), source: std::io::Error::other(error) })
+        }
     }
 }

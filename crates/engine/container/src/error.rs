@@ -14,6 +14,14 @@ pub enum Error {
     /// Several ids begin so.
     #[error("multiple IDs found with provided prefix: {0}")]
     AmbiguousPrefix(String),
+    /// No such path in a container, which is called as the caller called it.
+    #[error("Could not find the file {path} in container {container}")]
+    NoSuchPath {
+        /// The path.
+        path: String,
+        /// The container's name or id.
+        container: String,
+    },
     /// No exec of this id.
     #[error("No such exec instance: {0}")]
     NoSuchExec(String),
@@ -60,6 +68,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, with the container called `name`, as the caller called it.
+    pub(crate) fn calling(self, name: &str) -> Self {
+        match self {
+            Self::NoSuchPath { path, .. } => Self::NoSuchPath { path, container: name.to_owned() },
+            other => other,
+        }
+    }
+
     /// Wraps an error of a service below.
     pub(crate) fn service(error: impl HasKind) -> Self {
         Self::Service(Box::new(error))
@@ -80,7 +96,11 @@ impl Error {
 impl HasKind for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchContainer(_) | Self::NoSuchExec(_) | Self::NotFound(_) | Self::Gone(_) => Kind::NotFound,
+            Self::NoSuchContainer(_)
+            | Self::NoSuchPath { .. }
+            | Self::NoSuchExec(_)
+            | Self::NotFound(_)
+            | Self::Gone(_) => Kind::NotFound,
             Self::AmbiguousPrefix(_) | Self::Invalid(_) => Kind::InvalidParameter,
             Self::Conflict(_) => Kind::Conflict,
             Self::NotModified(_) => Kind::NotModified,

@@ -76,13 +76,10 @@ fn runnable(published: &Published) -> Result<&Task> {
         Phase::Paused => {
             Err(Error::conflict(format!("container {id} is paused, unpause the container before exec")))
         }
-        Phase::Restarting => Err(Error::conflict(format!(
-            "container {id} is restarting, wait until the container is running"
-        ))),
-        _ => published
-            .task
-            .as_ref()
-            .ok_or_else(|| Error::conflict(format!("container {id} is not running"))),
+        Phase::Restarting => {
+            Err(Error::conflict(format!("container {id} is restarting, wait until the container is running")))
+        }
+        _ => published.task.as_ref().ok_or_else(|| Error::conflict(format!("container {id} is not running"))),
     }
 }
 
@@ -138,7 +135,9 @@ pub(crate) async fn start(
             return Err(Error::conflict(format!("exec command {id} {word}")));
         }
         progress.started = true;
-        if let Some([height, width]) = request.console_size.filter(|[height, width]| *height > 0 && *width > 0) {
+        if let Some([height, width]) =
+            request.console_size.filter(|[height, width]| *height > 0 && *width > 0)
+        {
             progress.size = Some((height, width));
         }
     }

@@ -60,7 +60,12 @@ pub(crate) fn check_of(spec: &ContainerSpec) -> Option<Check> {
 }
 
 /// What a result makes of what was known: pure.
-pub(crate) fn judge(mut known: Health, result: HealthcheckResult, check: &Check, starting_up: bool) -> Health {
+pub(crate) fn judge(
+    mut known: Health,
+    result: HealthcheckResult,
+    check: &Check,
+    starting_up: bool,
+) -> Health {
     if result.exit_code == 0 {
         known.failing_streak = 0;
         known.status = "healthy".into();
@@ -102,7 +107,12 @@ pub(crate) async fn monitor(
     }
 }
 
-async fn probe(engine: &Arc<Engine>, spec: &Arc<ContainerSpec>, check: &Check, task: &Task) -> HealthcheckResult {
+async fn probe(
+    engine: &Arc<Engine>,
+    spec: &Arc<ContainerSpec>,
+    check: &Check,
+    task: &Task,
+) -> HealthcheckResult {
     let start = Timestamp::now();
     let id = match new_id() {
         Ok(id) => id,

@@ -8,16 +8,27 @@ use crate::options::ListOptions;
 use crate::pattern::Pattern;
 use crate::record::{ContainerSpec, Phase, State};
 use crate::supervisor::Published;
-use hull_api_types::{
-    ContainerSummary, Filters, Port, PortMap, SummaryHostConfig, SummaryNetworkSettings,
-};
+use hull_api_types::{ContainerSummary, Filters, Port, PortMap, SummaryHostConfig, SummaryNetworkSettings};
 use hull_types::{DiffId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const KEYS: [&str; 15] = [
-    "ancestor", "before", "exited", "id", "isolation", "label", "name", "status", "health", "since", "volume",
-    "network", "is-task", "publish", "expose",
+    "ancestor",
+    "before",
+    "exited",
+    "id",
+    "isolation",
+    "label",
+    "name",
+    "status",
+    "health",
+    "since",
+    "volume",
+    "network",
+    "is-task",
+    "publish",
+    "expose",
 ];
 
 pub(crate) fn list(engine: &Engine, options: &ListOptions) -> Result<Vec<ContainerSummary>> {
@@ -70,7 +81,8 @@ impl Wanted {
             return Err(Error::invalid(format!("invalid filter '{key}'")));
         }
         let values = |key: &str| filters.get(key).cloned().unwrap_or_default();
-        let all = options.all || options.limit.is_some_and(|limit| limit > 0) || filters.contains_key("status");
+        let all =
+            options.all || options.limit.is_some_and(|limit| limit > 0) || filters.contains_key("status");
         let created = |name: &String| {
             let published = engine.published(name)?;
             Ok((published.spec.created, published.spec.id.clone()))
@@ -96,20 +108,24 @@ impl Wanted {
 
     fn includes(&self, engine: &Engine, one: &Published) -> bool {
         let (spec, state) = (&one.spec, &one.state);
-        let any = |list: &[String], fits: &dyn Fn(&str) -> bool| list.is_empty() || list.iter().any(|v| fits(v));
+        let any =
+            |list: &[String], fits: &dyn Fn(&str) -> bool| list.is_empty() || list.iter().any(|v| fits(v));
         let key = (spec.created, spec.id.clone());
         // Nothing here is a task of a swarm's.
         !self.tasks
             && (self.all || state.phase.is_live() || state.phase == Phase::Restarting)
             && self.before.as_ref().is_none_or(|before| key < *before)
             && self.since.as_ref().is_none_or(|since| key > *since)
-            && (self.names.is_empty() || self.names.iter().any(|p| p.matches(&spec.name) || p.matches(&format!("/{}", spec.name))))
+            && (self.names.is_empty()
+                || self.names.iter().any(|p| p.matches(&spec.name) || p.matches(&format!("/{}", spec.name))))
             && any(&self.ids, &|id| spec.id.starts_with(id))
             && self.labels.iter().all(|label| has_label(spec, label))
             && any(&self.statuses, &|status| status == state.phase.word())
             && any(&self.health, &|status| status == health_word(state))
             && (self.exited.is_empty() || self.has_exited(state))
-            && any(&self.volumes, &|volume| spec.mounts.iter().any(|m| m.source == volume || m.destination == volume))
+            && any(&self.volumes, &|volume| {
+                spec.mounts.iter().any(|m| m.source == volume || m.destination == volume)
+            })
             && any(&self.networks, &|network| is_in(engine, one, network))
             && in_ranges(&self.publish, &published_ports(spec, state))
             && in_ranges(&self.expose, &exposed_ports(spec))
@@ -146,7 +162,8 @@ fn health(list: Vec<String>) -> Result<Vec<String>> {
 }
 
 fn numbers(list: &[String]) -> Result<Vec<i64>> {
-    let number = |text: &String| text.parse().map_err(|_| Error::invalid(format!("invalid filter 'exited={text}'")));
+    let number =
+        |text: &String| text.parse().map_err(|_| Error::invalid(format!("invalid filter 'exited={text}'")));
     list.iter().map(number).collect()
 }
 
@@ -156,12 +173,16 @@ fn ranges(key: &str, list: &[String]) -> Result<Vec<Range>> {
         let (low, high) = numbers.split_once('-').unwrap_or((numbers, numbers));
         Some(Range { low: low.parse().ok()?, high: high.parse().ok()?, protocol: protocol.to_lowercase() })
     };
-    list.iter().map(|text| parse(text).ok_or_else(|| Error::invalid(format!("invalid filter '{key}={text}'")))).collect()
+    list.iter()
+        .map(|text| parse(text).ok_or_else(|| Error::invalid(format!("invalid filter '{key}={text}'"))))
+        .collect()
 }
 
 fn in_ranges(ranges: &[Range], ports: &[(u16, String)]) -> bool {
     let fits = |range: &Range| {
-        ports.iter().any(|(port, protocol)| (range.low..=range.high).contains(port) && *protocol == range.protocol)
+        ports
+            .iter()
+            .any(|(port, protocol)| (range.low..=range.high).contains(port) && *protocol == range.protocol)
     };
     ranges.is_empty() || ranges.iter().any(fits)
 }
@@ -253,7 +274,8 @@ fn summary(
 }
 
 fn command(spec: &ContainerSpec) -> String {
-    let quoted = spec.args().into_iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
+    let quoted =
+        spec.args().into_iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
     std::iter::once(spec.path().to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
 }
 
@@ -344,7 +366,8 @@ fn until(text: &str) -> Result<Timestamp> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(bad)?;
         let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
-        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
+        let unit_end =
+            rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
         total += number
             * match &rest[digits..unit_end] {
                 "ms" => 1e-3,
@@ -380,7 +403,9 @@ mod tests {
             assert_eq!(status(&state, now), words);
         }
         state.phase = Phase::Running;
-        for (word, words) in [("starting", "Up 3 minutes (health: starting)"), ("healthy", "Up 3 minutes (healthy)")] {
+        for (word, words) in
+            [("starting", "Up 3 minutes (health: starting)"), ("healthy", "Up 3 minutes (healthy)")]
+        {
             state.health = Some(Health { status: word.into(), ..Default::default() });
             assert_eq!(status(&state, now), words);
         }

@@ -26,7 +26,7 @@ impl Machine {
     pub(crate) fn detect() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let online = read("/sys/devices/system/cpu/online");
-        let cgroup_v2 = rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type as i64 == CGROUP2_MAGIC);
+        let cgroup_v2 = rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type == CGROUP2_MAGIC);
         let host = Host {
             cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             cpuset_cpus: online,
@@ -100,7 +100,8 @@ fn add_mapping(found: &mut Devices, mapping: &DeviceMapping) -> Result<()> {
             mapping.path_on_host
         ))
     };
-    let inside = if mapping.path_in_container.is_empty() { &mapping.path_on_host } else { &mapping.path_in_container };
+    let inside =
+        if mapping.path_in_container.is_empty() { &mapping.path_on_host } else { &mapping.path_in_container };
     let access = if mapping.cgroup_permissions.is_empty() { "rwm" } else { &mapping.cgroup_permissions };
     let stat = rustix::fs::stat(path).map_err(|error| failed(error.into()))?;
     let list = match FileType::from_raw_mode(stat.st_mode) {
@@ -143,6 +144,12 @@ fn node(path: &str, stat: &Stat) -> Option<oci::Device> {
     })
 }
 
+/// Whether the runtime makes this one in every container.
+fn is_own(path: &Path) -> bool {
+    const OWN: [&str; 8] = ["console", "full", "null", "ptmx", "random", "tty", "urandom", "zero"];
+    path.strip_prefix("/dev").is_ok_and(|name| OWN.iter().any(|own| name == Path::new(own)))
+}
+
 /// Every device node below a directory, without those that a container has its own of.
 fn walk(directory: &Path, depth: usize) -> Vec<(PathBuf, Stat)> {
     let mut found = Vec::new();
@@ -157,7 +164,7 @@ fn walk(directory: &Path, depth: usize) -> Vec<(PathBuf, Stat)> {
                     found.extend(walk(&path, depth + 1));
                 }
             }
-            FileType::CharacterDevice | FileType::BlockDevice if path != Path::new("/dev/console") => {
+            FileType::CharacterDevice | FileType::BlockDevice if !is_own(&path) => {
                 found.push((path, stat));
             }
             _ => {}
@@ -170,7 +177,12 @@ fn walk(directory: &Path, depth: usize) -> Vec<(PathBuf, Stat)> {
 /// The numbers of the block devices that a container's limits name.
 pub(crate) fn block_devices(host: &HostConfig) -> Result<BTreeMap<String, (i64, i64)>> {
     let r = &host.resources;
-    let throttled = [&r.blkio_device_read_bps, &r.blkio_device_write_bps, &r.blkio_device_read_iops, &r.blkio_device_write_iops];
+    let throttled = [
+        &r.blkio_device_read_bps,
+        &r.blkio_device_write_bps,
+        &r.blkio_device_read_iops,
+        &r.blkio_device_write_iops,
+    ];
     let paths = throttled.into_iter().flatten().flatten().map(|device| &device.path);
     let weighted = r.blkio_weight_device.iter().flatten().map(|device| &device.path);
     let mut numbers = BTreeMap::new();
@@ -218,8 +230,11 @@ mod tests {
     #[test]
     fn missing_devices_have_dockers_words() {
         let mut host = HostConfig::default();
-        host.resources.devices = Some(vec![DeviceMapping { path_on_host: "/dev/nope".into(), ..Default::default() }]);
+        host.resources.devices =
+            Some(vec![DeviceMapping { path_on_host: "/dev/nope".into(), ..Default::default() }]);
         let text = devices(&host).err().unwrap().to_string();
-        assert!(text.starts_with("error gathering device information while adding custom device \"/dev/nope\""));
+        assert!(
+            text.starts_with("error gathering device information while adding custom device \"/dev/nope\"")
+        );
     }
 }

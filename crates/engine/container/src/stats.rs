@@ -106,7 +106,10 @@ fn block_io(usage: &hull_cgroup::Stats) -> BlkioStats {
     };
     let blkio = &usage.blkio;
     if usage.unified {
-        return BlkioStats { io_service_bytes_recursive: table(&blkio.service_bytes), ..BlkioStats::default() };
+        return BlkioStats {
+            io_service_bytes_recursive: table(&blkio.service_bytes),
+            ..BlkioStats::default()
+        };
     }
     BlkioStats {
         io_service_bytes_recursive: table(&blkio.service_bytes),
@@ -125,8 +128,21 @@ fn interfaces(text: &str) -> Map<InterfaceStats> {
     let parse = |line: &str| {
         let (name, numbers) = line.split_once(':')?;
         let n: Vec<u64> = numbers.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();
-        let [rx_bytes, rx_packets, rx_errors, rx_dropped, _, _, _, _, tx_bytes, tx_packets, tx_errors, tx_dropped, ..] =
-            n[..]
+        let [
+            rx_bytes,
+            rx_packets,
+            rx_errors,
+            rx_dropped,
+            _,
+            _,
+            _,
+            _,
+            tx_bytes,
+            tx_packets,
+            tx_errors,
+            tx_dropped,
+            ..,
+        ] = n[..]
         else {
             return None;
         };

@@ -33,7 +33,8 @@ pub(crate) async fn top(pids: Vec<i32>, arguments: &str) -> Result<ContainerTopR
 /// The rows of `ps` that are about these processes.
 fn select(output: &str, pids: &[i32]) -> Result<ContainerTopResponse> {
     let mut lines = output.lines();
-    let titles: Vec<String> = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let titles: Vec<String> =
+        lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let column = titles.iter().position(|title| title == "PID");
     let column = column.ok_or_else(|| Error::invalid("Couldn't find PID field in ps output"))?;
     let mut processes = Vec::new();

@@ -37,7 +37,8 @@ pub(crate) async fn stat(engine: &Arc<Engine>, handle: &Handle, path: &str) -> R
 }
 
 fn path_stat(root: &InRoot, spec: &ContainerSpec, path: &str) -> Result<ContainerPathStat> {
-    let stat = hull_archive::stat(root.as_fd(), Path::new(path)).map_err(|error| missing(error, spec, path))?;
+    let stat =
+        hull_archive::stat(root.as_fd(), Path::new(path)).map_err(|error| missing(error, spec, path))?;
     Ok(ContainerPathStat {
         name: stat.name,
         size: stat.size,
@@ -49,12 +50,16 @@ fn path_stat(root: &InRoot, spec: &ContainerSpec, path: &str) -> Result<Containe
 
 fn missing(error: hull_archive::Error, spec: &ContainerSpec, path: &str) -> Error {
     match error.kind() {
-        Kind::NotFound => Error::NotFound(format!("Could not find the file {path} in container {}", spec.id)),
+        Kind::NotFound => Error::NoSuchPath { path: path.to_owned(), container: spec.id.clone() },
         _ => Error::service(error),
     }
 }
 
-pub(crate) async fn get(engine: &Arc<Engine>, handle: &Handle, path: &str) -> Result<(ContainerPathStat, Pieces)> {
+pub(crate) async fn get(
+    engine: &Arc<Engine>,
+    handle: &Handle,
+    path: &str,
+) -> Result<(ContainerPathStat, Pieces)> {
     let published = handle.published();
     let (sender, receiver) = mpsc::channel(8);
     let (told, stat) = oneshot::channel();
@@ -87,7 +92,10 @@ pub(crate) async fn get(engine: &Arc<Engine>, handle: &Handle, path: &str) -> Re
 }
 
 /// Runs what writes an archive, and tells its failure as the stream's last piece.
-fn stream(sender: mpsc::Sender<io::Result<Bytes>>, act: impl FnOnce(&mut PieceWriter) -> hull_archive::Result<()>) {
+fn stream(
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    act: impl FnOnce(&mut PieceWriter) -> hull_archive::Result<()>,
+) {
     let mut writer = PieceWriter { sender, buffer: Vec::with_capacity(PIECE) };
     let result = act(&mut writer).map_err(io::Error::other).and_then(|()| writer.flush());
     if let Err(error) = result {
@@ -136,7 +144,8 @@ pub(crate) async fn put(
             }
             false => None,
         };
-        let reader = Decompressor::detect(body).map_err(|error| Error::invalid(format!("read the archive: {error}")))?;
+        let reader = Decompressor::detect(body)
+            .map_err(|error| Error::invalid(format!("read the archive: {error}")))?;
         let options = UnpackOptions { no_overwrite_dir_non_dir, owner };
         hull_archive::unpack(root.as_fd(), Path::new(&path), reader, &options)
             .map_err(|error| missing(error, &spec, &path))
@@ -185,7 +194,10 @@ pub(crate) async fn changes(engine: &Arc<Engine>, handle: &Handle) -> Result<Vec
     let (engine, id) = (Arc::clone(engine), handle.published().spec.id.clone());
     blocking(move || {
         let changes = engine.snapshotter.changes(&id).map_err(Error::service)?;
-        Ok(changes.into_iter().map(|change| FilesystemChange { path: change.path, kind: change.kind as u8 }).collect())
+        Ok(changes
+            .into_iter()
+            .map(|change| FilesystemChange { path: change.path, kind: change.kind as u8 })
+            .collect())
     })
     .await
 }
@@ -216,7 +228,9 @@ async fn in_tree<T: Send + 'static>(
         let _ = sender.send(mounted(&engine, &spec).map(|root| act(&root)));
     });
     spawned.map_err(Error::io("start a thread"))?;
-    receiver.await.map_err(|_| Error::io("use the files of a stopped container")(io::ErrorKind::Other.into()))?
+    receiver
+        .await
+        .map_err(|_| Error::io("use the files of a stopped container")(io::ErrorKind::Other.into()))?
 }
 
 /// Mounts a stopped container's tree in a mount namespace of the calling thread's own.

@@ -131,7 +131,9 @@ pub fn resolve(accounts: &Accounts, text: &str, group_add: &[String]) -> Result<
         (None, Name::Number(uid)) => user.uid = *uid,
         (None, Name::Nothing) => {}
         (None, Name::Word(name)) => {
-            return Err(Error::invalid(format!("unable to find user {name}: no matching entries in passwd file")));
+            return Err(Error::invalid(format!(
+                "unable to find user {name}: no matching entries in passwd file"
+            )));
         }
     }
     let mut groups = Vec::new();
@@ -163,7 +165,8 @@ fn find_group(accounts: &Accounts, name: &Name<'_>) -> Result<u32> {
         Name::Nothing => Err(Error::invalid("unable to find group : no matching entries in group file")),
         Name::Word(word) => {
             let found = accounts.groups().find(|group| group.name == *word);
-            let missing = || Error::invalid(format!("unable to find group {word}: no matching entries in group file"));
+            let missing =
+                || Error::invalid(format!("unable to find group {word}: no matching entries in group file"));
             found.map(|group| group.gid).ok_or_else(missing)
         }
     }
@@ -217,7 +220,10 @@ mod tests {
         for bad in [" 1", "we b", "web\n", "root:\t"] {
             assert!(user(bad).unwrap_err().starts_with("invalid user or group name"), "{bad:?}");
         }
-        assert_eq!(user("nobody").unwrap_err(), "unable to find user nobody: no matching entries in passwd file");
+        assert_eq!(
+            user("nobody").unwrap_err(),
+            "unable to find user nobody: no matching entries in passwd file"
+        );
         assert_eq!(user("bad").unwrap_err(), "unable to find user bad: no matching entries in passwd file");
         assert_eq!(user("web:x").unwrap_err(), "unable to find group x: no matching entries in group file");
     }

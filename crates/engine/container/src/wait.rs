@@ -39,6 +39,8 @@ impl WaitHandle {
             // The daemon leaves.
             Err(_) => (0, "the daemon is shutting down".to_owned()),
         };
+        // Who waits for the removal has been told by the start that failed.
+        let error = if condition == WaitCondition::Removed { String::new() } else { error };
         ContainerWaitResponse {
             status_code: code,
             error: (!error.is_empty()).then_some(ContainerWaitError { message: error }),

@@ -47,11 +47,11 @@ impl<W: Write> Writer<W> {
         block.octal(108..116, u64::from(entry.uid));
         block.octal(116..124, u64::from(entry.gid));
         block.octal(136..148, u64::try_from(entry.mtime.seconds).unwrap_or(0));
-        if entry.kind.is_file() {
-            block.octal(124..136, entry.size);
-            self.left = entry.size;
-            self.padding = (entry.size.next_multiple_of(BLOCK as u64) - entry.size) as usize;
-        }
+        // Only files have contents; the others say 0, as some readers refuse a field without digits.
+        let size = if entry.kind.is_file() { entry.size } else { 0 };
+        block.octal(124..136, size);
+        self.left = size;
+        self.padding = (size.next_multiple_of(BLOCK as u64) - size) as usize;
         block.bytes(157..257, &entry.link);
         block.octal(329..337, u64::from(entry.device.0));
         block.octal(337..345, u64::from(entry.device.1));

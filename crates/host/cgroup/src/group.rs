@@ -33,7 +33,7 @@ impl Cgroup {
     /// As [`create`](Self::create), on a host whose mounts are known.
     pub fn create_on(host: &Host, path: &str, resources: &Resources) -> Result<Self> {
         let cgroup = Self::on(host, path)?;
-        let made = cgroup.make(host).and_then(|()| cgroup.set(resources));
+        let made = cgroup.prepare_unified(host).and_then(|_| cgroup.complete(host, resources));
         if let Err(error) = made {
             // A group that was there before, with processes, stays: rmdir refuses it.
             let _ = cgroup.remove_now();
@@ -88,16 +88,10 @@ impl Cgroup {
         self.directories.iter().map(|h| h.mount_point.as_path()).chain(self.unified.as_deref())
     }
 
-    fn make(&self, host: &Host) -> Result<()> {
+    fn make_version_1(&self, host: &Host) -> Result<()> {
         for (group, hierarchy) in self.directories.iter().zip(&host.hierarchies) {
             let cpuset = hierarchy.controllers.iter().any(|name| name == "cpuset");
             make_directory(&group.mount_point, &hierarchy.mount_point, cpuset)?;
-        }
-        if let (Some(group), Some(root)) = (&self.unified, &host.unified) {
-            make_directory(group, root, false)?;
-            if self.is_unified() {
-                enable_controllers(group, root)?;
-            }
         }
         Ok(())
     }
@@ -142,9 +136,7 @@ impl Cgroup {
                 put_named(&directory.join("blkio.bfq.weight"), &write.value)
             }
             // The new memory limit is above the old one of memory and swap: that one has to go up first.
-            Err(error)
-                if error.raw_os_error() == Some(EINVAL) && write.file == "memory.limit_in_bytes" =>
-            {
+            Err(error) if error.raw_os_error() == Some(EINVAL) && write.file == "memory.limit_in_bytes" => {
                 let swap = resources.memory.as_ref().and_then(|memory| memory.swap).unwrap_or(-1);
                 put_named(&directory.join("memory.memsw.limit_in_bytes"), &swap.to_string())?;
                 put_named(&path, &write.value)
@@ -219,6 +211,47 @@ impl Cgroup {
         self.directories.iter().try_for_each(|hierarchy| add(&hierarchy.mount_point, pid))
     }
 
+    /// Moves the calling process, which has one thread, into version 1's hierarchies.
+    ///
+    /// A thread that moves itself alone needs no lock of the kernel's; moving another process takes one that waits
+    /// for a grace period, some milliseconds on an idle host. Version 2 has no such way: there `CLONE_INTO_CGROUP`
+    /// is what takes no lock.
+    pub fn enter_version_1(&self) -> Result<()> {
+        self.directories.iter().try_for_each(|hierarchy| {
+            put(&hierarchy.mount_point.join("tasks"), "0").map_err(|source| Error::Attach {
+                pid: std::process::id() as i32,
+                path: hierarchy.mount_point.clone(),
+                source,
+            })
+        })
+    }
+
+    /// Makes the unified hierarchy's directory alone, so that a process can be started in it; the rest follows by
+    /// [`create_on`](Self::create_on). `None` where there is no such hierarchy.
+    pub fn prepare_unified(&self, host: &Host) -> Result<Option<fs::File>> {
+        let (Some(group), Some(root)) = (&self.unified, &host.unified) else { return Ok(None) };
+        make_directory(group, root, false)?;
+        self.open_unified()
+    }
+
+    /// A descriptor of the unified hierarchy's directory, for `CLONE_INTO_CGROUP`.
+    pub fn open_unified(&self) -> Result<Option<fs::File>> {
+        let Some(group) = &self.unified else { return Ok(None) };
+        fs::File::open(group).map(Some).map_err(|source| Error::Read { path: group.clone(), source })
+    }
+
+    /// The second half of making it, after [`prepare_unified`](Self::prepare_unified): the other hierarchies and all
+    /// limits. On failure the caller removes it.
+    pub fn complete(&self, host: &Host, resources: &Resources) -> Result<()> {
+        self.make_version_1(host)?;
+        if self.is_unified()
+            && let (Some(group), Some(root)) = (&self.unified, &host.unified)
+        {
+            enable_controllers(group, root)?;
+        }
+        self.set(resources)
+    }
+
     /// The processes in it and in groups below it.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let directory = self.unified.as_deref().or(self.directories.first().map(|h| h.mount_point.as_path()));
@@ -242,7 +275,9 @@ impl Cgroup {
     fn set_frozen(&self, frozen: bool) -> Result<()> {
         let (path, value) = match (self.unified.as_deref(), self.directory("freezer")) {
             (Some(unified), _) => (unified.join("cgroup.freeze"), if frozen { "1" } else { "0" }),
-            (None, Some(freezer)) => (freezer.join("freezer.state"), if frozen { "FROZEN" } else { "THAWED" }),
+            (None, Some(freezer)) => {
+                (freezer.join("freezer.state"), if frozen { "FROZEN" } else { "THAWED" })
+            }
             (None, None) => return Err(Error::NoFreezer),
         };
         put_named(&path, value)?;
@@ -322,8 +357,21 @@ impl Cgroup {
         last
     }
 
+    /// Removes its own directories wherever nothing is in or below them; the others stay as they are.
+    pub fn remove_if_empty(&self) {
+        for directory in self.all() {
+            // One that is not empty says so, and that is what was asked.
+            let _ = fs::remove_dir(directory);
+        }
+    }
+
     fn remove_now(&self) -> Result<()> {
-        self.all().map(remove_tree).fold(Ok(()), |all, one| all.and(one))
+        // All are tried, whatever became of the ones before.
+        let mut first = Ok(());
+        for result in self.all().map(remove_tree) {
+            first = first.and(result);
+        }
+        first
     }
 }
 
@@ -354,8 +402,11 @@ fn put_named(path: &Path, value: &str) -> Result<()> {
 }
 
 fn add(directory: &Path, pid: i32) -> Result<()> {
-    put(&directory.join("cgroup.procs"), &pid.to_string())
-        .map_err(|source| Error::Attach { pid, path: directory.into(), source })
+    put(&directory.join("cgroup.procs"), &pid.to_string()).map_err(|source| Error::Attach {
+        pid,
+        path: directory.into(),
+        source,
+    })
 }
 
 /// Makes a group's directory and those above it, up to the hierarchy's root.

@@ -213,8 +213,11 @@ fn block_io_v2(plan: &mut Plan, block_io: &BlockIo) {
 fn rdma(plan: &mut Plan, resources: &Resources) {
     for (device, limit) in &resources.rdma {
         let number = |value: Option<u32>| value.map_or("max".to_owned(), |value| value.to_string());
-        let line =
-            format!("{device} hca_handle={} hca_object={}", number(limit.hca_handles), number(limit.hca_objects));
+        let line = format!(
+            "{device} hca_handle={} hca_object={}",
+            number(limit.hca_handles),
+            number(limit.hca_objects)
+        );
         plan.write("rdma", "rdma.max", line);
     }
 }

@@ -16,7 +16,9 @@ fn sweep(cgroup: &Cgroup) {
     cgroup.remove().unwrap();
     // The parent goes with its last child; other tests may still have theirs.
     let parent = cgroup.path().rsplit_once('/').unwrap().0.to_owned();
-    for directory in cgroup.directories().iter().map(|h| h.mount_point.clone()).chain(cgroup.unified().map(Into::into)) {
+    for directory in
+        cgroup.directories().iter().map(|h| h.mount_point.clone()).chain(cgroup.unified().map(Into::into))
+    {
         assert!(!directory.exists());
         assert!(directory.parent().unwrap().ends_with(parent.trim_start_matches('/')));
         let _ = std::fs::remove_dir(directory.parent().unwrap());

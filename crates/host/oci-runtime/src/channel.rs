@@ -107,8 +107,8 @@ impl ParentEnd {
 
     pub(crate) fn next(&self) -> io::Result<Report> {
         let (message, mut fds) = match socket::receive(&self.0, LIMIT) {
-            // Its end was closed with something unread in it: it is gone.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Report::Gone),
+            // Its end was closed with something unread in it. That is said once, and before its last words.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => socket::receive(&self.0, LIMIT)?,
             result => result?,
         };
         Ok(match (message.first(), fds.pop()) {

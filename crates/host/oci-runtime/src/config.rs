@@ -113,8 +113,14 @@ pub(crate) fn check_process(process: &hull_types::oci::runtime::Process) -> Resu
 /// Kernel parameters that are not of a namespace the container has would change the host.
 fn check_sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
     const IPC: [&str; 8] = [
-        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-        "kernel.shmmni", "kernel.shm_rmid_forced",
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
     ];
     for key in linux.sysctl.keys() {
         let dotted = key.replace('/', ".");

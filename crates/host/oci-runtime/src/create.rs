@@ -14,7 +14,7 @@ use hull_sys::rustix::fs::{CWD, Mode, OFlags};
 use hull_sys::{namespace, rustix};
 use hull_types::oci::runtime::{IdMapping, Linux, Spec, State, VERSION};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Makes a container whose process waits for [`start`](crate::start). On failure nothing is left of it.
@@ -100,7 +100,16 @@ fn build(
     let mut record = record(&options, bundle, spec, linux, &namespaces, &cgroup_path);
     let state = record.state("creating");
 
-    match clone_into(&namespaces, &joined)? {
+    // From here on there may be something of the cgroup to remove.
+    undo.cgroup = Some(cgroup.clone());
+    let unified = cgroup.prepare_unified(&host).inspect_err(|error| {
+        // Another's group is not ours to remove.
+        if matches!(error, hull_cgroup::Error::InUse(_)) {
+            undo.cgroup = None;
+        }
+    })?;
+    let (forked, entered) = clone_into(&namespaces, &joined, unified.as_ref().map(AsFd::as_fd))?;
+    match forked {
         Forked::Child => Init {
             spec,
             linux,
@@ -123,7 +132,15 @@ fn build(
             options.stdio = crate::Stdio::default();
             undo.pidfd = Some(pidfd.try_clone().map_err(prepare("cannot copy a pidfd"))?);
             (record.pid, record.identity) = (pid, state::identity(pid, &pidfd));
-            let seconded = second(&parent, &host, spec, linux, &namespaces, &mut record, directory, undo);
+            let helper = Helper {
+                parent: &parent,
+                host: &host,
+                cgroup: &cgroup,
+                linux,
+                namespaces: &namespaces,
+                entered,
+            };
+            let seconded = helper.second(&mut record, directory);
             let console = match seconded.and_then(|()| attend(&parent, spec, &record)) {
                 Ok(console) => console,
                 Err(error) => return Err(explain(error, &parent, undo)),
@@ -137,15 +154,22 @@ fn build(
 }
 
 /// Joining a pid namespace holds for children only, so it is the parent who joins, for one moment.
-fn clone_into(namespaces: &Namespaces, joined: &[init::Joined]) -> Result<Forked> {
+///
+/// The second value says whether the process is in the cgroup's unified directory already.
+fn clone_into(
+    namespaces: &Namespaces,
+    joined: &[init::Joined],
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<(Forked, bool)> {
     let later = namespace::CGROUP | if init::has_time_offsets(namespaces) { namespace::TIME } else { 0 };
     let flags = namespaces.made & !later;
     let pid_namespace = joined.iter().find(|joined| joined.flag == namespace::PID);
-    let Some(target) = pid_namespace else {
-        return process::clone3(flags, None).map_err(Error::Clone);
-    };
-    crate::exec::with_pid_namespace(&target.fd, namespace::PID, || process::clone3(flags, None))
-        .map_err(Error::Clone)
+    let clone = || crate::exec::clone_in_cgroup(flags, cgroup);
+    match pid_namespace {
+        None => clone(),
+        Some(target) => crate::exec::with_pid_namespace(&target.fd, namespace::PID, clone),
+    }
+    .map_err(Error::Clone)
 }
 
 fn record(
@@ -167,7 +191,10 @@ fn record(
         cgroup: cgroup.into(),
         namespaces: namespaces.all(),
         has_filter: linux.seccomp.is_some(),
-        personality: linux.personality.as_ref().and_then(|personality| init::personality(&personality.domain)),
+        personality: linux
+            .personality
+            .as_ref()
+            .and_then(|personality| init::personality(&personality.domain)),
         keyring: !options.no_new_keyring,
         annotations: spec.annotations.clone(),
         poststart: hooks.poststart,
@@ -199,37 +226,51 @@ fn make_fifo(directory: &Directory) -> Result<OwnedFd> {
     open().map_err(|error| Error::State { path: path.clone(), source: error.into() })
 }
 
-/// What the new process needs of its parent: maps, cgroup and filter.
-#[allow(clippy::too_many_arguments)]
-fn second(
-    parent: &ParentEnd,
-    host: &Host,
-    spec: &Spec,
-    linux: &Linux,
-    namespaces: &Namespaces,
-    record: &mut Record,
-    directory: &Directory,
-    undo: &mut Undo,
-) -> Result<()> {
-    if namespaces.makes(namespace::USER) {
-        let (uids, gids) = (map_lines(&linux.uid_mappings), map_lines(&linux.gid_mappings));
-        hull_sys::mount::write_maps(record.pid, &uids, &gids)
-            .and_then(|()| parent.maps_written())
-            .map_err(prepare("cannot write the user namespace's maps"))?;
+/// What the new process needs of its parent.
+struct Helper<'a> {
+    parent: &'a ParentEnd,
+    host: &'a Host,
+    cgroup: &'a Cgroup,
+    linux: &'a Linux,
+    namespaces: &'a Namespaces,
+    /// Whether the process is in the unified hierarchy's group already.
+    entered: bool,
+}
+
+impl Helper<'_> {
+    /// Maps, cgroup and filter.
+    fn second(&self, record: &mut Record, directory: &Directory) -> Result<()> {
+        let linux = self.linux;
+        if self.namespaces.makes(namespace::USER) {
+            let (uids, gids) = (map_lines(&linux.uid_mappings), map_lines(&linux.gid_mappings));
+            hull_sys::mount::write_maps(record.pid, &uids, &gids)
+                .and_then(|()| self.parent.maps_written())
+                .map_err(prepare("cannot write the user namespace's maps"))?;
+        }
+        let resources = default_devices::with_rules(linux.resources.as_ref());
+        self.cgroup.complete(self.host, &resources)?;
+        self.attach(record.pid)?;
+        let mut filter = Vec::new();
+        if let Some(seccomp) = &linux.seccomp {
+            filter = hull_seccomp::compile(seccomp)?;
+            record.filter_flags = hull_seccomp::flags(seccomp)?;
+            let path = directory.filter_path();
+            let bytes = channel::encode_filter(&filter);
+            std::fs::write(&path, bytes).map_err(|source| Error::State { path, source })?;
+        }
+        self.parent.go(&filter).map_err(prepare("cannot talk to the container's init"))
     }
-    let resources = default_devices::with_rules(linux.resources.as_ref());
-    let cgroup = Cgroup::create_on(host, &record.cgroup, &resources)?;
-    undo.cgroup = Some(cgroup.clone());
-    cgroup.add_pid(record.pid)?;
-    let mut filter = Vec::new();
-    if let Some(seccomp) = &linux.seccomp {
-        filter = hull_seccomp::compile(seccomp)?;
-        record.filter_flags = hull_seccomp::flags(seccomp)?;
-        let path = directory.filter_path();
-        std::fs::write(&path, channel::encode_filter(&filter)).map_err(|source| Error::State { path, source })?;
+
+    /// What the process does not do itself: it enters version 1's hierarchies when it hears "go", which in a user
+    /// namespace it may not.
+    fn attach(&self, pid: i32) -> Result<()> {
+        let itself = !self.namespaces.has(namespace::USER);
+        match (self.entered, itself) {
+            (true, true) => Ok(()),
+            (true, false) => Ok(self.cgroup.add_pid_to_version_1(pid)?),
+            (false, _) => Ok(self.cgroup.add_pid(pid)?),
+        }
     }
-    let _ = spec;
-    parent.go(&filter).map_err(prepare("cannot talk to the container's init"))
 }
 
 /// Lines for `uid_map`.
@@ -269,6 +310,11 @@ fn run_outer_hooks(spec: &Spec, state: &State) -> Result<()> {
 /// Of two errors that belong together the new process's own says more; of its death, its status.
 fn explain(error: Error, parent: &ParentEnd, undo: &mut Undo) -> Error {
     match error {
+        Error::Cgroup(hull_cgroup::Error::InUse(_)) => {
+            // Another's group is not ours to empty and remove.
+            undo.cgroup = None;
+            error
+        }
         Error::InitDied(_) => Error::InitDied(undo.end_process().unwrap_or(255)),
         Error::Prepare { .. } => match parent.next() {
             Ok(Report::Failed(text)) => Error::Init(text),
@@ -301,7 +347,12 @@ pub(crate) struct Targets<'a> {
 }
 
 impl Targets<'_> {
-    pub(crate) fn serve(&self, console: Option<OwnedFd>, pid: i32, pidfd: &OwnedFd) -> Result<Option<OwnedFd>> {
+    pub(crate) fn serve(
+        &self,
+        console: Option<OwnedFd>,
+        pid: i32,
+        pidfd: &OwnedFd,
+    ) -> Result<Option<OwnedFd>> {
         let failed = |what, path: &Path| {
             let path = PathBuf::from(path);
             move |source| Error::HandOut { what, path, source }

@@ -10,11 +10,12 @@ use crate::failure::{During, Failure, Step};
 use crate::process::{self as setup, Filter};
 use crate::state::{self, Directory, Record};
 use crate::{Error, ExecOptions, Process, Result, config};
+use hull_cgroup::Cgroup;
 use hull_sys::process::{self, Forked};
 use hull_sys::{InRoot, namespace, signal};
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Starts a process in a running container. It is the caller's child; the caller must have one thread.
 pub fn exec(options: ExecOptions) -> Result<Process> {
@@ -30,17 +31,23 @@ pub fn exec(options: ExecOptions) -> Result<Process> {
     let filter = load_filter(&directory, &record)?;
     let failed = |error: io::Error| Error::Exec(crate::failure::reason(&error));
     let (parent, child) = channel::pair().map_err(failed)?;
+    let unified = cgroup.open_unified()?;
+    let clone = || clone_in_cgroup(0, unified.as_ref().map(AsFd::as_fd));
     let new = if record.namespaces & namespace::PID != 0 {
-        with_pid_namespace(&init, namespace::PID, || process::clone3(0, None))
+        with_pid_namespace(&init, namespace::PID, clone)
     } else {
-        process::clone3(0, None)
+        clone()
     };
-    match new.map_err(failed)? {
-        Forked::Child => Child { options: &options, record: &record, init, channel: child }.run(),
+    let (forked, entered) = new.map_err(failed)?;
+    match forked {
+        Forked::Child => {
+            Child { options: &options, record: &record, cgroup: &cgroup, init, channel: child }.run()
+        }
         Forked::Parent { pid, pidfd } => {
-            drop((child, init));
-            let attended = cgroup
-                .add_pid(pid)
+            drop((child, init, unified));
+            // Version 1's hierarchies the process enters itself.
+            let attached = if entered { Ok(()) } else { cgroup.add_pid(pid) };
+            let attended = attached
                 .map_err(Error::from)
                 .and_then(|()| parent.go(&filter).map_err(failed))
                 .and_then(|()| attend(&parent));
@@ -68,15 +75,27 @@ pub fn exec(options: ExecOptions) -> Result<Process> {
 pub(crate) fn with_pid_namespace(
     target: &OwnedFd,
     flag: u64,
-    fork: impl FnOnce() -> io::Result<Forked>,
-) -> io::Result<Forked> {
+    fork: impl FnOnce() -> io::Result<(Forked, bool)>,
+) -> io::Result<(Forked, bool)> {
     let own = fs::File::open("/proc/self/ns/pid")?;
     namespace::join(target, flag)?;
     let forked = fork();
-    if !matches!(forked, Ok(Forked::Child)) && namespace::join(&own, namespace::PID).is_err() {
+    let child = matches!(forked, Ok((Forked::Child, _)));
+    if !child && namespace::join(&own, namespace::PID).is_err() {
         process::exit(255);
     }
     forked
+}
+
+/// Clones into a cgroup of version 2, or where that cannot be (a group with controllers for groups below it takes
+/// no process) outside of it. The second value says which.
+pub(crate) fn clone_in_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<(Forked, bool)> {
+    if let Some(cgroup) = cgroup
+        && let Ok(forked) = process::clone3(flags, Some(cgroup))
+    {
+        return Ok((forked, true));
+    }
+    process::clone3(flags, None).map(|forked| (forked, cgroup.is_none()))
 }
 
 fn load_filter(directory: &Directory, record: &Record) -> Result<Vec<hull_sys::filter::SockFilter>> {
@@ -109,6 +128,7 @@ fn attend(parent: &ParentEnd) -> Result<Option<OwnedFd>> {
 struct Child<'a> {
     options: &'a ExecOptions,
     record: &'a Record,
+    cgroup: &'a Cgroup,
     init: OwnedFd,
     channel: ChildEnd,
 }
@@ -143,6 +163,7 @@ impl Child<'_> {
         let label = setup::open_label(process)?;
         process::set_dumpable(false).during("cannot become undumpable")?;
         let instructions = self.channel.await_go()?;
+        self.cgroup.enter_version_1().map_err(|error| Failure(error.to_string()))?;
         self.join_namespaces()?;
         if self.record.keyring {
             crate::init::join_keyring(&self.record.id);

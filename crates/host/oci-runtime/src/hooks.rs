@@ -30,7 +30,8 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<(), String> {
     }
     command.env_clear().envs(hook.env.iter().filter_map(|pair| pair.split_once('=')));
     command.stdin(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("{}: {}", hook.path, crate::failure::reason(&error)))?;
+    let mut child =
+        command.spawn().map_err(|error| format!("{}: {}", hook.path, crate::failure::reason(&error)))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A hook need not read its input.
         let _ = stdin.write_all(state);

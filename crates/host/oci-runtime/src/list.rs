@@ -3,6 +3,7 @@
 use crate::state::Directory;
 use crate::{Error, Result};
 use hull_types::oci::runtime::State;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A container in the list.
@@ -23,17 +24,16 @@ pub fn list(state_root: &Path) -> Result<Vec<Listed>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         result => result.map_err(failed)?,
     };
-    let mut all = Vec::new();
+    let mut all = BTreeMap::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name();
         let Some(id) = name.to_str() else { continue };
         let Ok(directory) = Directory::of(state_root, id) else { continue };
         let Ok(record) = directory.load(id) else { continue };
         let state = record.state(record.status(&directory));
-        all.push(Listed { state, rootfs: record.rootfs, created: record.created });
+        all.insert(state.id.clone(), Listed { state, rootfs: record.rootfs, created: record.created });
     }
-    all.sort_by(|a, b| a.state.id.cmp(&b.state.id));
-    Ok(all)
+    Ok(all.into_values().collect())
 }
 
 /// The ids, on the host, of a container's processes.

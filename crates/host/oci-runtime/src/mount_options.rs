@@ -64,9 +64,8 @@ const PROPAGATIONS: [(&str, Propagation); 4] = [
 const FILE_SYSTEM_FLAGS: [&str; 5] = ["sync", "dirsync", "lazytime", "mand", "silent"];
 
 /// Words that say what is so anyway, or what kernels ignore.
-const IGNORED: [&str; 9] = [
-    "async", "nolazytime", "nomand", "loud", "iversion", "noiversion", "remount", "nofail", "_netdev",
-];
+const IGNORED: [&str; 9] =
+    ["async", "nolazytime", "nomand", "loud", "iversion", "noiversion", "remount", "nofail", "_netdev"];
 
 /// The words that a mount's options may hold, for `features`.
 pub fn known_options() -> Vec<String> {
@@ -78,7 +77,6 @@ pub fn known_options() -> Vec<String> {
     }
     all.extend(["bind", "rbind", "idmap", "ridmap"].map(str::to_owned));
     all.extend(FILE_SYSTEM_FLAGS.iter().chain(&IGNORED[..7]).map(|word| (*word).to_owned()));
-    all.sort();
     all
 }
 

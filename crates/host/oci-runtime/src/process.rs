@@ -40,7 +40,8 @@ impl Filter {
             return Ok(None);
         }
         let path = &seccomp.listener_path;
-        let stream = UnixStream::connect(path).during(format_args!("cannot connect to seccomp listener {path:?}"))?;
+        let stream =
+            UnixStream::connect(path).during(format_args!("cannot connect to seccomp listener {path:?}"))?;
         Ok(Some((stream, state)))
     }
 
@@ -48,11 +49,13 @@ impl Filter {
         if self.instructions.is_empty() {
             return Ok(());
         }
-        let listener = filter::load(&self.instructions, self.flags).during("cannot load the seccomp filter")?;
+        let listener =
+            filter::load(&self.instructions, self.flags).during("cannot load the seccomp filter")?;
         match (listener, &self.listener) {
             (Some(fd), Some((stream, state))) => {
                 use std::os::fd::AsFd;
-                hull_sys::socket::send(stream, state, &[fd.as_fd()]).during("cannot send the seccomp listener")
+                hull_sys::socket::send(stream, state, &[fd.as_fd()])
+                    .during("cannot send the seccomp listener")
             }
             (Some(_), None) => Err(Failure("seccomp: SCMP_ACT_NOTIFY needs a listenerPath".into())),
             (None, _) => Ok(()),

@@ -16,14 +16,19 @@ pub fn start(state_root: &Path, id: &str) -> Result<()> {
     let path = directory.fifo_path();
     let failed = |source: rustix::io::Errno| Error::State { path: path.clone(), source: source.into() };
     // Opening fails with ENXIO where no init holds the other end.
-    let fifo = match rustix::fs::open(&path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(fifo) => fifo,
-        Err(rustix::io::Errno::NXIO) => return Err(Error::StartStopped),
-        Err(rustix::io::Errno::NOENT) => {
-            return Err(if record.process().is_some() { Error::StartRunning } else { Error::StartStopped });
-        }
-        Err(error) => return Err(failed(error)),
-    };
+    let fifo =
+        match rustix::fs::open(&path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(fifo) => fifo,
+            Err(rustix::io::Errno::NXIO) => return Err(Error::StartStopped),
+            Err(rustix::io::Errno::NOENT) => {
+                return Err(if record.process().is_some() {
+                    Error::StartRunning
+                } else {
+                    Error::StartStopped
+                });
+            }
+            Err(error) => return Err(failed(error)),
+        };
     // The fifo's absence is what "started" means, so it goes first: of two starts one wins.
     match rustix::fs::unlink(&path) {
         Ok(()) => {}

@@ -74,16 +74,21 @@ impl Directory {
         };
         match made {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::AlreadyExists(id.into())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::AlreadyExists(id.into()))
+            }
             Err(source) => Err(Error::State { path: self.0.clone(), source }),
         }
     }
 
     pub(crate) fn save(&self, record: &Record) -> Result<()> {
         let path = self.record_path();
-        let text = serde_json::to_vec(record).map_err(|source| Error::ParseState { path: path.clone(), source })?;
+        let text =
+            serde_json::to_vec(record).map_err(|source| Error::ParseState { path: path.clone(), source })?;
         let new = self.0.join("state.json.new");
-        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(|source| Error::State { path, source })
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|source| Error::State { path, source })
     }
 
     pub(crate) fn load(&self, id: &str) -> Result<Record> {

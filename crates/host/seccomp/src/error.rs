@@ -8,7 +8,9 @@ pub enum Error {
     #[error("decoding seccomp profile failed: {0}")]
     Decode(#[source] serde_json::Error),
     /// Two ways of naming architectures at once.
-    #[error("both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'")]
+    #[error(
+        "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'"
+    )]
     ArchitecturesTwice,
     /// Two ways of naming system calls at once.
     #[error("both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'")]

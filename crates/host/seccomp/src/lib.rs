@@ -68,7 +68,9 @@ pub fn compile(seccomp: &Seccomp) -> Result<Vec<SockFilter>> {
         if !name.starts_with("SCMP_ARCH_") {
             return Err(Error::UnknownArchitecture(name.clone()));
         }
-        if Architecture::named(name) == Some(Architecture::I386) && Architecture::NATIVE == Architecture::X86_64 {
+        if Architecture::named(name) == Some(Architecture::I386)
+            && Architecture::NATIVE == Architecture::X86_64
+        {
             architectures.push(Architecture::I386);
         }
     }

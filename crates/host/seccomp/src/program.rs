@@ -127,7 +127,7 @@ impl Builder {
 
     /// Runs that are all alike but for a few single numbers: one comparison each, instead of two.
     fn chain(&mut self, runs: &[(u32, Position)]) -> Option<Position> {
-        if runs.len() % 2 == 0 || runs.len() > 2 * CHAIN + 1 {
+        if runs.len().is_multiple_of(2) || runs.len() > 2 * CHAIN + 1 {
             return None;
         }
         let common = runs[0].1;
@@ -197,7 +197,14 @@ impl Builder {
         self.push(LOAD, offset, 0, 0)
     }
 
-    fn low_half(&mut self, operator: Operator, value: u32, offset: u32, yes: Position, no: Position) -> Position {
+    fn low_half(
+        &mut self,
+        operator: Operator,
+        value: u32,
+        offset: u32,
+        yes: Position,
+        no: Position,
+    ) -> Position {
         match operator {
             Operator::Equal => self.branch(JUMP_EQUAL, value, yes, no),
             Operator::NotEqual => self.branch(JUMP_EQUAL, value, no, yes),
@@ -223,5 +230,8 @@ fn is_single(runs: &[(u32, Position)], index: usize) -> bool {
 fn split(runs: &[(u32, Position)]) -> usize {
     let middle = runs.len() / 2;
     let candidates = (1..runs.len()).filter(|i| !is_single(runs, *i) && !is_single(runs, *i - 1));
-    candidates.min_by_key(|i| i.abs_diff(middle)).filter(|i| i.abs_diff(middle) <= runs.len() / 4).unwrap_or(middle)
+    candidates
+        .min_by_key(|i| i.abs_diff(middle))
+        .filter(|i| i.abs_diff(middle) <= runs.len() / 4)
+        .unwrap_or(middle)
 }

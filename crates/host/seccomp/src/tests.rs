@@ -52,9 +52,25 @@ fn call(name: &str, arguments: &[u64]) -> Call {
 }
 
 fn default_capabilities() -> Vec<String> {
-    ["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-        "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"]
-    .iter().map(|name| format!("CAP_{name}")).collect()
+    [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
+    ]
+    .iter()
+    .map(|name| format!("CAP_{name}"))
+    .collect()
 }
 
 const BOTH: [Architecture; 2] = [Architecture::X86_64, Architecture::I386];
@@ -78,7 +94,9 @@ fn dockers_default_filters_as_docker_does() {
     for name in ["read", "openat", "execve", "futex", "chroot", "ptrace", "mseal", "arch_prctl", "capset"] {
         assert_eq!(result(name, &[]), ALLOW, "{name}");
     }
-    for name in ["mount", "unshare", "setns", "bpf", "add_key", "keyctl", "io_uring_setup", "userfaultfd", "reboot"] {
+    for name in
+        ["mount", "unshare", "setns", "bpf", "add_key", "keyctl", "io_uring_setup", "userfaultfd", "reboot"]
+    {
         assert_eq!(result(name, &[]), ERRNO | 1, "{name}");
     }
     assert_eq!(result("clone3", &[]), ERRNO | 38);
@@ -105,7 +123,10 @@ fn newer_foreign_and_x32_calls_never_pass() {
     let i386 = |number| run(&both, Call { architecture: Architecture::I386, number, arguments: [0; 6] }).0;
     assert_eq!(i386(3), ALLOW, "read");
     assert_eq!(i386(21), ERRNO | 1, "mount");
-    assert_eq!(run(&both, Call { architecture: Architecture::Aarch64, number: 63, arguments: [0; 6] }).0, KILL_PROCESS);
+    assert_eq!(
+        run(&both, Call { architecture: Architecture::Aarch64, number: 63, arguments: [0; 6] }).0,
+        KILL_PROCESS
+    );
 }
 
 /// Every number against the rules read naively.
@@ -145,9 +166,12 @@ fn the_default_filter_is_short_and_flat() {
     let profile = docker_profile_to_oci(DEFAULT_PROFILE, &default_capabilities()).unwrap();
     let native = compile_for(&profile, &[Architecture::X86_64]).unwrap();
     let both = compile_for(&profile, &BOTH).unwrap();
-    let deepest = (0..471).map(|number| {
-        run(&both, Call { architecture: Architecture::X86_64, number, arguments: [u64::MAX; 6] }).1
-    }).max().unwrap();
+    let deepest = (0..471)
+        .map(|number| {
+            run(&both, Call { architecture: Architecture::X86_64, number, arguments: [u64::MAX; 6] }).1
+        })
+        .max()
+        .unwrap();
     println!("native {} both {} deepest {deepest}", native.len(), both.len());
     assert!(native.len() <= 100, "{}", native.len());
     assert!(both.len() <= 200, "{}", both.len());
@@ -160,8 +184,12 @@ fn every_operator_compares_all_64_bits() {
     let samples = [0, 4, 5, 6, value - 1, value, value + 1, 0x2_0000_0000, u64::MAX];
     type Test = fn(u64, u64) -> bool;
     let operators: [(&str, Test); 6] = [
-        ("SCMP_CMP_NE", |a, b| a != b), ("SCMP_CMP_LT", |a, b| a < b), ("SCMP_CMP_LE", |a, b| a <= b),
-        ("SCMP_CMP_EQ", |a, b| a == b), ("SCMP_CMP_GE", |a, b| a >= b), ("SCMP_CMP_GT", |a, b| a > b),
+        ("SCMP_CMP_NE", |a, b| a != b),
+        ("SCMP_CMP_LT", |a, b| a < b),
+        ("SCMP_CMP_LE", |a, b| a <= b),
+        ("SCMP_CMP_EQ", |a, b| a == b),
+        ("SCMP_CMP_GE", |a, b| a >= b),
+        ("SCMP_CMP_GT", |a, b| a > b),
     ];
     for (op, test) in operators {
         let profile = one_rule(SyscallArg { index: 2, value, value_two: 0, op: op.into() });
@@ -171,22 +199,37 @@ fn every_operator_compares_all_64_bits() {
             assert_eq!(allowed, test(sample, value), "{sample:#x} {op}");
         }
     }
-    let masked = SyscallArg { index: 2, value: 0xf_0000_000f, value_two: 0x1_0000_0005, op: "SCMP_CMP_MASKED_EQ".into() };
+    let masked = SyscallArg {
+        index: 2,
+        value: 0xf_0000_000f,
+        value_two: 0x1_0000_0005,
+        op: "SCMP_CMP_MASKED_EQ".into(),
+    };
     let program = compile_for(&one_rule(masked), &BOTH).unwrap();
     assert_eq!(run(&program, call("mmap", &[0, 0, 0xff1_0000_fff5])).0, ALLOW);
     assert_eq!(run(&program, call("mmap", &[0, 0, 0x0_0000_0005])).0, ERRNO | 1);
 }
 
 fn one_rule(argument: SyscallArg) -> Seccomp {
-    let rule = Syscall { names: vec!["mmap".into(), "unknown_call".into()], action: "SCMP_ACT_ALLOW".into(),
-        errno_ret: None, args: vec![argument] };
+    let rule = Syscall {
+        names: vec!["mmap".into(), "unknown_call".into()],
+        action: "SCMP_ACT_ALLOW".into(),
+        errno_ret: None,
+        args: vec![argument],
+    };
     Seccomp { default_action: "SCMP_ACT_ERRNO".into(), syscalls: vec![rule], ..Seccomp::default() }
 }
 
 #[test]
 fn a_deny_list_lets_the_rest_pass() {
-    let rule = Syscall { names: vec!["mkdir".into()], action: "SCMP_ACT_ERRNO".into(), errno_ret: Some(13), args: vec![] };
-    let profile = Seccomp { default_action: "SCMP_ACT_ALLOW".into(), syscalls: vec![rule], ..Seccomp::default() };
+    let rule = Syscall {
+        names: vec!["mkdir".into()],
+        action: "SCMP_ACT_ERRNO".into(),
+        errno_ret: Some(13),
+        args: vec![],
+    };
+    let profile =
+        Seccomp { default_action: "SCMP_ACT_ALLOW".into(), syscalls: vec![rule], ..Seccomp::default() };
     let program = compile_for(&profile, &[Architecture::X86_64]).unwrap();
     assert_eq!(run(&program, call("mkdir", &[])).0, ERRNO | 13);
     assert_eq!(run(&program, call("read", &[])).0, ALLOW);

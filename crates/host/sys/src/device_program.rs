@@ -45,7 +45,8 @@ pub fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
         ..LoadAttr::default()
     };
     // SAFETY: attr is a valid prefix of bpf_attr of the size given; what it points to outlives the call.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attr, size_of::<LoadAttr>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attr, size_of::<LoadAttr>()) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -34,8 +34,9 @@ pub fn load(instructions: &[SockFilter], flags: u32) -> io::Result<Option<OwnedF
     let length = u16::try_from(instructions.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let program = Program { length, instructions: instructions.as_ptr() };
     // SAFETY: program points to `length` instructions; both outlive the call, which copies them.
-    let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, libc::c_ulong::from(flags), &raw const program) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, libc::c_ulong::from(flags), &raw const program)
+    };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -65,12 +65,7 @@ impl InRoot {
     }
 
     /// As [`open`](Self::open), and no symbolic link may be anywhere in the path (`ELOOP`).
-    pub fn open_no_symlinks(
-        &self,
-        path: impl AsRef<Path>,
-        flags: OFlags,
-        mode: Mode,
-    ) -> io::Result<OwnedFd> {
+    pub fn open_no_symlinks(&self, path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         self.open_resolving(path.as_ref(), flags, mode, ResolveFlags::NO_SYMLINKS)
     }
 
@@ -220,6 +215,7 @@ impl InRoot {
             let here = above.last().map(|fd| fd.as_fd()).unwrap_or(self.root.as_fd());
             match fs::readlinkat(here, name.as_slice(), Vec::new()) {
                 Ok(target) => {
+                    refuse_magic_link(here, &name)?;
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(Errno::LOOP.into());
@@ -245,6 +241,15 @@ impl InRoot {
             above.push(next);
         }
         above.pop().ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}
+
+/// A link of `/proc` whose text says less than where it leads (`/proc/self/fd/7`) is none that may be followed.
+fn refuse_magic_link(here: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    match fs::openat2(here, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        Err(Errno::LOOP) => Err(Errno::LOOP.into()),
+        _ => Ok(()),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod capability;
 pub mod detached;
 pub mod device_program;
 pub mod filter;
+pub mod fork;
 pub mod in_root;
 pub mod mount;
 pub mod namespace;
@@ -28,6 +29,7 @@ pub mod process;
 pub mod program_memory;
 pub mod signal;
 pub mod socket;
+pub mod socket_queue;
 pub mod terminal;
 pub mod xattr;
 

@@ -138,8 +138,11 @@ pub fn change(mount: impl AsFd, change: Change, recursive: bool) -> io::Result<(
     };
     // A change of access times replaces the whole field, which the kernel wants cleared explicitly.
     let times = Attributes::MOUNT_ATTR__ATIME | Attributes::MOUNT_ATTR_NOATIME;
-    let clear =
-        if change.set.intersects(times) || change.clear.intersects(times) { change.clear | times } else { change.clear };
+    let clear = if change.set.intersects(times) || change.clear.intersects(times) {
+        change.clear | times
+    } else {
+        change.clear
+    };
     let attr = MountAttr {
         attr_set: u64::from(change.set.bits()),
         attr_clr: u64::from(clear.bits()),

@@ -109,10 +109,8 @@ pub fn has_exited(pidfd: impl AsFd) -> bool {
 pub fn wait_exited(pidfd: impl AsFd, milliseconds: i64) -> bool {
     let fd = pidfd.as_fd();
     let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-    let limit = rustix::event::Timespec {
-        tv_sec: milliseconds / 1000,
-        tv_nsec: (milliseconds % 1000) * 1_000_000,
-    };
+    let limit =
+        rustix::event::Timespec { tv_sec: milliseconds / 1000, tv_nsec: (milliseconds % 1000) * 1_000_000 };
     matches!(rustix::event::poll(&mut fds, Some(&limit)), Ok(1))
 }
 
@@ -190,8 +188,7 @@ pub fn set_stream(number: RawFd, fd: impl AsFd) -> io::Result<()> {
 
 /// Lets a descriptor be inherited by exec, or not.
 pub fn set_inherited(fd: impl AsFd, inherited: bool) -> io::Result<()> {
-    let flags =
-        if inherited { rustix::io::FdFlags::empty() } else { rustix::io::FdFlags::CLOEXEC };
+    let flags = if inherited { rustix::io::FdFlags::empty() } else { rustix::io::FdFlags::CLOEXEC };
     Ok(rustix::io::fcntl_setfd(fd, flags)?)
 }
 
@@ -232,7 +229,11 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 /// `/proc/<pid>/exe` that nobody can open for writing, so a container cannot overwrite the runtime
 /// (CVE-2019-5736). `None` if the program already runs so.
 pub fn sealed_executable() -> io::Result<Option<OwnedFd>> {
-    let exe = rustix::fs::open(c"/proc/self/exe", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let exe = rustix::fs::open(
+        c"/proc/self/exe",
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
     if rustix::fs::fstatvfs(&exe)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
         return Ok(None);
     }
@@ -343,8 +344,22 @@ pub fn set_scheduling(mut scheduling: Scheduling) -> io::Result<()> {
 /// The number of a limit such as `RLIMIT_NOFILE`.
 pub fn rlimit_number(name: &str) -> Option<u32> {
     const NAMES: [&str; 16] = [
-        "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
-        "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+        "CPU",
+        "FSIZE",
+        "DATA",
+        "STACK",
+        "CORE",
+        "RSS",
+        "NPROC",
+        "NOFILE",
+        "MEMLOCK",
+        "AS",
+        "LOCKS",
+        "SIGPENDING",
+        "MSGQUEUE",
+        "NICE",
+        "RTPRIO",
+        "RTTIME",
     ];
     let name = name.strip_prefix("RLIMIT_")?;
     NAMES.iter().position(|known| *known == name).map(|index| index as u32)
@@ -404,7 +419,8 @@ pub fn set_groups(groups: &[u32]) -> io::Result<()> {
 /// Closes every descriptor from 3 on but these. For a forked child that never returns to its owners' frames:
 /// nobody may drop a descriptor that is closed here.
 pub fn close_all_except(keep: &[RawFd]) -> io::Result<()> {
-    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd >= 3).collect();
+    let mut keep: Vec<u32> =
+        keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd >= 3).collect();
     keep.sort_unstable();
     let mut first = 3_u32;
     for fd in keep {

@@ -66,5 +66,9 @@ fn missing_is_none(result: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn split(names: Vec<u8>) -> Vec<CString> {
-    names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).filter_map(|name| CString::new(name).ok()).collect()
+    names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .filter_map(|name| CString::new(name).ok())
+        .collect()
 }

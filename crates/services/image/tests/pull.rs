@@ -303,7 +303,7 @@ async fn basic_authentication() {
     let (outcome, messages) = engine.pull_as(&name, None, Some(AuthConfig::default())).await;
     let error = outcome.unwrap_err();
     assert!(error.to_string().ends_with("no basic auth credentials"), "{error}");
-    assert_eq!((error.kind(), messages.len()), (Kind::Unauthorized, 0));
+    assert_eq!((error.kind(), messages.len()), (Kind::Internal, 0));
     let (outcome, _) = engine.pull_as(&name, None, Some(auth("guess"))).await;
     assert_eq!(outcome.unwrap_err().kind(), Kind::Unauthorized);
     engine.pull_as(&name, None, Some(auth("secret"))).await.0.unwrap();

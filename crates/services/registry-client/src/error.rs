@@ -136,12 +136,18 @@ impl RegistryError {
 impl HasKind for RegistryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Transport { .. } | Self::Status { .. } | Self::Redirect { .. } => Kind::Unavailable,
-            Self::NoBasicCredentials { .. } | Self::Unauthorized(_) => Kind::Unauthorized,
+            Self::Unauthorized(_) => Kind::Unauthorized,
             Self::Denied { .. } | Self::ManifestUnknown { .. } | Self::NameUnknown { .. } => Kind::NotFound,
             Self::Realm { .. } => Kind::Forbidden,
             Self::Endpoint(_) => Kind::InvalidParameter,
-            Self::Answer { .. } | Self::Certificates { .. } | Self::Client { .. } => Kind::Internal,
+            // Missing credentials among them: at a 401 Docker's client would ask for a login, where dockerd says 500.
+            Self::NoBasicCredentials { .. }
+            | Self::Transport { .. }
+            | Self::Status { .. }
+            | Self::Redirect { .. }
+            | Self::Answer { .. }
+            | Self::Certificates { .. }
+            | Self::Client { .. } => Kind::Internal,
         }
     }
 }

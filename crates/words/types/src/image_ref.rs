@@ -268,7 +268,6 @@ mod tests {
         assert_eq!(
             "Nginx".parse::<ImageRef>().unwrap_err().to_string(),
             "invalid reference format: repository name (library/Nginx) must be lowercase"
-                .replace("library/", "")
         );
         assert!(matches!("0".repeat(64).parse::<ImageRef>(), Err(ImageRefError::HexName(_))));
         assert_eq!(format!("a{}", "b".repeat(300)).parse::<ImageRef>().unwrap_err(), ImageRefError::TooLong);

@@ -3,7 +3,6 @@
 use super::{Global, Outcome, text};
 use crate::arguments::{Arguments, switch, value};
 use hull_cgroup::{BlkioEntry, Stats};
-use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -20,10 +19,10 @@ pub(super) fn events(global: &Global, given: Vec<OsString>) -> Outcome {
     loop {
         let stats = cgroup.stats().map_err(text)?;
         if stats.oom_kill > killed {
-            println!("{}", json!({"type": "oom", "id": id}));
+            println!("{{\"type\":\"oom\",\"id\":\"{id}\"}}");
             killed = stats.oom_kill;
         }
-        println!("{}", json!({"type": "stats", "id": id, "data": as_json(&stats)}));
+        println!("{{\"type\":\"stats\",\"id\":\"{id}\",\"data\":{}}}", as_json(&stats));
         if arguments.is_set("stats") {
             return Ok(0);
         }
@@ -50,30 +49,66 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn as_json(stats: &Stats) -> Value {
-    let table = |entries: &[BlkioEntry]| -> Value {
-        let row = |e: &BlkioEntry| json!({"major": e.major, "minor": e.minor, "op": e.op, "value": e.value});
-        entries.iter().map(row).collect()
-    };
+/// The statistics as runc prints them.
+fn as_json(stats: &Stats) -> String {
     let (cpu, memory, blkio) = (&stats.cpu, &stats.memory, &stats.blkio);
-    json!({
-        "cpu": {
-            "usage": {"total": cpu.total, "percpu": cpu.percpu, "kernel": cpu.system, "user": cpu.user},
-            "throttling": {
-                "periods": cpu.periods, "throttledPeriods": cpu.throttled_periods,
-                "throttledTime": cpu.throttled_time,
-            },
-        },
-        "memory": {
-            "usage": {
-                "limit": memory.limit, "usage": memory.usage, "max": memory.max_usage, "failcnt": memory.failcnt,
-            },
-            "raw": memory.stat,
-        },
-        "pids": {"current": stats.pids.current, "limit": stats.pids.limit},
-        "blkio": {
-            "ioServiceBytesRecursive": table(&blkio.service_bytes),
-            "ioServicedRecursive": table(&blkio.serviced),
-        },
-    })
+    let percpu: Vec<String> = cpu.percpu.iter().map(u64::to_string).collect();
+    let raw: Vec<String> = memory.stat.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    let usage = object(
+        &[("total", cpu.total), ("kernel", cpu.system), ("user", cpu.user)],
+        &[("percpu", array(&percpu))],
+    );
+    let throttling = object(
+        &[
+            ("periods", cpu.periods),
+            ("throttledPeriods", cpu.throttled_periods),
+            ("throttledTime", cpu.throttled_time),
+        ],
+        &[],
+    );
+    let used = object(
+        &[
+            ("limit", memory.limit),
+            ("usage", memory.usage),
+            ("max", memory.max_usage),
+            ("failcnt", memory.failcnt),
+        ],
+        &[],
+    );
+    object(
+        &[],
+        &[
+            ("cpu", object(&[], &[("usage", usage), ("throttling", throttling)])),
+            ("memory", object(&[], &[("usage", used), ("raw", format!("{{{}}}", raw.join(",")))])),
+            ("pids", object(&[("current", stats.pids.current), ("limit", stats.pids.limit)], &[])),
+            (
+                "blkio",
+                object(
+                    &[],
+                    &[
+                        ("ioServiceBytesRecursive", table(&blkio.service_bytes)),
+                        ("ioServicedRecursive", table(&blkio.serviced)),
+                    ],
+                ),
+            ),
+        ],
+    )
+}
+
+fn object(numbers: &[(&str, u64)], others: &[(&str, String)]) -> String {
+    let numbers = numbers.iter().map(|(key, value)| format!("\"{key}\":{value}"));
+    let others = others.iter().map(|(key, value)| format!("\"{key}\":{value}"));
+    format!("{{{}}}", numbers.chain(others).collect::<Vec<_>>().join(","))
+}
+
+fn array(items: &[String]) -> String {
+    format!("[{}]", items.join(","))
+}
+
+fn table(entries: &[BlkioEntry]) -> String {
+    let row = |entry: &BlkioEntry| {
+        let numbers = [("major", entry.major), ("minor", entry.minor), ("value", entry.value)];
+        object(&numbers, &[("op", format!("\"{}\"", entry.op))])
+    };
+    array(&entries.iter().map(row).collect::<Vec<_>>())
 }

@@ -35,7 +35,9 @@ pub(crate) fn parse_user(given: &str) -> Result<(u32, Option<u32>), String> {
     let number = |part: &str| {
         let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         let parsed = digits.then(|| part.parse::<u32>().ok()).flatten();
-        parsed.filter(|id| *id <= i32::MAX as u32).ok_or_else(|| format!("invalid user {given:?}: not a uid[:gid]"))
+        parsed
+            .filter(|id| *id <= i32::MAX as u32)
+            .ok_or_else(|| format!("invalid user {given:?}: not a uid[:gid]"))
     };
     match given.split_once(':') {
         Some((uid, gid)) => Ok((number(uid)?, Some(number(gid)?))),
@@ -135,7 +137,21 @@ mod tests {
         assert_eq!(parse_user("1").unwrap(), (1, None));
         assert_eq!(parse_user("1000:100").unwrap(), (1000, Some(100)));
         assert_eq!(parse_user("0").unwrap(), (0, None));
-        for bad in ["", "+1", "-1", " 1", "1 ", "0x1", "root", "1:", ":1", "4294967296", "2147483648", "1:2:3", "1\n"] {
+        for bad in [
+            "",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "0x1",
+            "root",
+            "1:",
+            ":1",
+            "4294967296",
+            "2147483648",
+            "1:2:3",
+            "1\n",
+        ] {
             assert!(parse_user(bad).is_err(), "{bad:?}");
         }
     }

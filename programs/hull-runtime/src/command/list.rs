@@ -3,7 +3,6 @@
 use super::{Global, Outcome, text};
 use crate::arguments::{Arguments, Flag, short, switch, value};
 use hull_oci_runtime::Listed;
-use serde_json::{Value, json};
 use std::ffi::OsString;
 
 const FORMAT: Flag = short("f", value("format"));
@@ -25,21 +24,21 @@ pub(super) fn list(global: &Global, given: Vec<OsString>) -> Outcome {
     match arguments.get("format").unwrap_or("table") {
         "table" => table(&all),
         "json" => {
-            let rows: Vec<Value> = all.iter().map(as_json).collect();
-            println!("{}", Value::Array(rows));
+            let rows = all.iter().map(as_json).collect::<Result<Vec<_>, _>>()?;
+            println!("[{}]", rows.join(","));
         }
         _ => return Err("invalid format option".into()),
     }
     Ok(0)
 }
 
-fn as_json(listed: &Listed) -> Value {
-    let state = &listed.state;
-    json!({
-        "ociVersion": state.oci_version, "id": state.id, "pid": state.pid, "status": state.status,
-        "bundle": state.bundle, "rootfs": listed.rootfs.display().to_string(), "created": listed.created,
-        "annotations": state.annotations, "owner": "root",
-    })
+/// The state, and what the list has beside it.
+fn as_json(listed: &Listed) -> Result<String, String> {
+    let quote = |value: &str| serde_json::to_string(value).map_err(text);
+    let state = serde_json::to_string(&listed.state).map_err(text)?;
+    let (rootfs, created) = (quote(&listed.rootfs.display().to_string())?, quote(&listed.created)?);
+    let open = state.strip_suffix('}').unwrap_or(&state);
+    Ok(format!("{open},\"rootfs\":{rootfs},\"created\":{created},\"owner\":\"root\"}}"))
 }
 
 fn table(all: &[Listed]) {
@@ -47,12 +46,15 @@ fn table(all: &[Listed]) {
     let mut rows = vec![header];
     for Listed { state, created, .. } in all {
         let pid = state.pid.to_string();
-        rows.push([&state.id, &pid, &state.status, &state.bundle, created, "root"].map(|cell| cell.to_owned()));
+        rows.push(
+            [&state.id, &pid, &state.status, &state.bundle, created, "root"].map(|cell| cell.to_owned()),
+        );
     }
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0).max(9) + 3;
     let widths: Vec<usize> = (0..5).map(width).collect();
     for row in &rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("{}{}", cells.concat(), row[5]);
     }
 }
@@ -61,7 +63,7 @@ pub(super) fn ps(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[FORMAT], true)?;
     let pids = hull_oci_runtime::ps(&global.root, arguments.id()?).map_err(text)?;
     match arguments.get("format").unwrap_or("table") {
-        "json" => println!("{}", json!(pids)),
+        "json" => println!("{pids:?}"),
         "table" => {
             println!("{:<10} {:>7} {:>7} CMD", "UID", "PID", "PPID");
             pids.iter().for_each(|pid| print_process(*pid));

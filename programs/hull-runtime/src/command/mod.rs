@@ -78,7 +78,10 @@ pub(crate) fn run(given: Vec<OsString>) -> ExitCode {
     let rest = given.len() - (parsed.words.len() - 1);
     let global = Global {
         root: parsed.get("root").map_or_else(|| PathBuf::from("/run/hull/runtime"), PathBuf::from),
-        log: Log { path: parsed.get("log").map(PathBuf::from), json: parsed.get("log-format") == Some("json") },
+        log: Log {
+            path: parsed.get("log").map(PathBuf::from),
+            json: parsed.get("log-format") == Some("json"),
+        },
         systemd_cgroup: parsed.is_set("systemd-cgroup"),
     };
     if matches!(name, "create" | "run" | "exec") {

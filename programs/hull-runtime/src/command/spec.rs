@@ -16,58 +16,15 @@ pub(super) fn spec(_: &Global, given: Vec<OsString>) -> Outcome {
         }
         result => result.map_err(|error| format!("cannot create {}: {error}", path.display()))?,
     };
-    let mut spec = default_spec();
+    let mut content = include_str!("spec.json").replace("@VERSION@", hull_types::oci::runtime::VERSION);
     if arguments.is_set("rootless") {
+        let mut spec = serde_json::from_slice(content.as_bytes()).map_err(text)?;
         make_rootless(&mut spec);
+        content = format!("{spec:#}\n");
     }
-    let content = serde_json::to_string_pretty(&spec).map_err(text)?;
-    writeln!(file, "{content}").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    file.write_all(content.as_bytes())
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(0)
-}
-
-fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
-    if options.is_empty() {
-        return json!({"destination": destination, "type": kind, "source": source});
-    }
-    json!({"destination": destination, "type": kind, "source": source, "options": options})
-}
-
-fn default_spec() -> Value {
-    let capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
-    let namespaces: Vec<Value> =
-        ["pid", "network", "ipc", "uts", "mount", "cgroup"].iter().map(|kind| json!({"type": kind})).collect();
-    json!({
-        "ociVersion": hull_types::oci::runtime::VERSION,
-        "process": {
-            "terminal": true,
-            "user": {"uid": 0, "gid": 0},
-            "args": ["sh"],
-            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
-            "cwd": "/",
-            "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
-            "noNewPrivileges": true,
-        },
-        "root": {"path": "rootfs", "readonly": true},
-        "hostname": "hull",
-        "mounts": [
-            mount("/proc", "proc", "proc", &[]),
-            mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-            mount("/dev/pts", "devpts", "devpts",
-                &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-            mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-            mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-            mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-            mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
-        ],
-        "linux": {
-            "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-            "namespaces": namespaces,
-            "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"],
-            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-        },
-    })
 }
 
 /// Without privilege: a user namespace for the caller, and no mount of what it may not mount.

@@ -101,9 +101,14 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut client_in, mut client_out) = tokio::io::split(io);
-    let head = [hijack.head.as_bytes(), &hijack.replay].concat();
-    if client_out.write_all(&head).await.is_err() || client_out.flush().await.is_err() {
+    if send(&mut client_out, hijack.head.as_bytes()).await.is_err() {
         return;
+    }
+    if !hijack.replay.is_empty() {
+        hangup.head_read().await;
+        if send(&mut client_out, &hijack.replay).await.is_err() {
+            return;
+        }
     }
     if let Some((mut output, mut input)) = hijack.streams {
         let interpreter = hijack.keys.map(Interpreter::new);
@@ -123,7 +128,7 @@ where
         };
         tokio::select! {
             biased;
-            _ = copy(&mut output, &mut client_out) => {}
+            _ = copy(&mut output, &mut client_out, hangup) => {}
             () = feed => {}
             () = hangup.gone() => {}
         }
@@ -190,19 +195,28 @@ async fn discard(client: &mut (impl AsyncRead + Unpin)) -> io::Result<Left> {
     Ok(Left::Ended)
 }
 
+async fn send(client: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    client.write_all(bytes).await?;
+    client.flush().await
+}
+
 /// Container to client.
 async fn copy(
     output: &mut (impl AsyncRead + Unpin),
     client: &mut (impl AsyncWrite + Unpin),
+    hangup: &Hangup,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
+    let mut first = true;
     loop {
         let length = output.read(&mut buffer).await?;
         if length == 0 {
             return Ok(());
         }
-        client.write_all(&buffer[..length]).await?;
-        client.flush().await?;
+        if std::mem::take(&mut first) {
+            hangup.head_read().await;
+        }
+        send(client, &buffer[..length]).await?;
     }
 }
 

@@ -52,7 +52,12 @@ pub fn request(session: &Session, matches: &Matches) -> Result<ExecCreateRequest
 async fn interact(client: &Client, id: &str, request: &ExecCreateRequest) -> Result<(), Failure> {
     let start = ExecStartRequest { detach: false, tty: request.tty, console_size: request.console_size };
     let connection = client.exec_attach(id, &start).await?;
-    let wiring = Wiring { tty: request.tty, stdin: request.attach_stdin, detach_keys: &request.detach_keys };
+    let wiring = Wiring {
+        tty: request.tty,
+        stdin: request.attach_stdin,
+        detach_keys: &request.detach_keys,
+        proxied: false,
+    };
     let window = request.tty.then_some(Sized::Exec(id));
     if with_window(client, window, hijacked::stream(connection, wiring)).await? == Ended::Detached {
         return Err(DETACHED.into());

@@ -19,6 +19,8 @@ pub struct Wiring<'a> {
     pub stdin: bool,
     /// The keys that detach; empty for the usual ones.
     pub detach_keys: &'a str,
+    /// Signals go to the container: one that would end this program doesn't.
+    pub proxied: bool,
 }
 
 /// How it ended.
@@ -57,7 +59,7 @@ pub async fn stream(connection: Hijacked, wiring: Wiring<'_>) -> Result<Ended, F
         copy_input(streams::input(), writer, keys).await
     };
     let killed = async {
-        match raw {
+        match raw && !wiring.proxied {
             true => Caught::deadly().next().await,
             false => std::future::pending().await,
         }
@@ -101,7 +103,10 @@ pub async fn copy_frames<R: tokio::io::AsyncRead + Unpin>(
 }
 
 /// Copies a terminal's output.
-pub async fn copy_raw<R: tokio::io::AsyncRead + Unpin>(mut reader: R, output: &mut Output) -> Result<(), Failure> {
+pub async fn copy_raw<R: tokio::io::AsyncRead + Unpin>(
+    mut reader: R,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let mut buffer = vec![0; 32 * 1024];
     loop {
         match reader.read(&mut buffer).await {
@@ -145,7 +150,12 @@ async fn copy_input(
 }
 
 /// Does `work`; meanwhile signals are passed on to the container.
-pub async fn with_signals<T>(client: &Client, id: &str, caught: Option<Caught>, work: impl Future<Output = T>) -> T {
+pub async fn with_signals<T>(
+    client: &Client,
+    id: &str,
+    caught: Option<Caught>,
+    work: impl Future<Output = T>,
+) -> T {
     let Some(caught) = caught else { return work.await };
     tokio::select! {
         never = signals::proxy(client, id, caught) => match never {},
@@ -164,7 +174,9 @@ pub enum Sized<'a> {
 
 /// Does `work`; meanwhile the container's terminal follows this one's size, from now on.
 pub async fn with_window<T>(client: &Client, sized: Option<Sized<'_>>, work: impl Future<Output = T>) -> T {
-    let Some(sized) = sized.filter(|_| streams::is_terminal(rustix::stdio::stdout())) else { return work.await };
+    let Some(sized) = sized.filter(|_| streams::is_terminal(rustix::stdio::stdout())) else {
+        return work.await;
+    };
     tokio::select! {
         never = follow_window(client, sized) => match never {},
         result = work => result,

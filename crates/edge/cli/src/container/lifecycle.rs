@@ -18,7 +18,7 @@ where
     A: Fn(&'a Client, &'a str) -> F,
     F: Future<Output = Called<()>>,
 {
-    let client = session.client().await?;
+    let client = reach(session, names).await?;
     let act = &act;
     let results = names.iter().map(|name| async move { (name, act(client, name).await) });
     let mut results = futures::stream::iter(results).buffered(SIDE_BY_SIDE);
@@ -30,6 +30,15 @@ where
         }
     }
     failures.into_result()
+}
+
+/// The engine; without one, each name has failed.
+async fn reach<'a>(session: &'a Session, names: &[String]) -> Result<&'a Client, Failure> {
+    session.client().await.map_err(|failure| {
+        let mut failures = Failures::new();
+        names.iter().for_each(|_| failures.push(failure.clone()));
+        failures.into_result().err().unwrap_or(failure)
+    })
 }
 
 /// `stop`.
@@ -63,11 +72,10 @@ pub async fn unpause(session: &Session, matches: &Matches) -> Result<(), Failure
 /// `rm`.
 pub async fn remove(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let (force, link, volumes) = (matches.switch("force"), matches.switch("link"), matches.switch("volumes"));
-    let client = session.client();
     if matches.arguments().iter().any(|name| name.trim_matches('/').is_empty()) {
         return Err("container name cannot be empty".into());
     }
-    let client = client.await?;
+    let client = reach(session, matches.arguments()).await?;
     let results = matches.arguments().iter().map(|name| async move {
         (name, client.container_remove(name.trim_matches('/'), volumes, link, force).await)
     });
@@ -86,7 +94,7 @@ pub async fn remove(session: &Session, matches: &Matches) -> Result<(), Failure>
 
 /// `wait`.
 pub async fn wait(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let client = session.client().await?;
+    let client = reach(session, matches.arguments()).await?;
     let mut failures = Failures::new();
     for name in matches.arguments() {
         let ended = async { client.container_wait(name, "").await?.finish().await };
@@ -107,9 +115,9 @@ pub async fn rename(session: &Session, matches: &Matches) -> Result<(), Failure>
     if old.is_empty() || new.is_empty() {
         return Err("Error: Neither old nor new names may be empty".into());
     }
-    let client = session.client().await?;
-    if let Err(error) = client.container_rename(old, new).await {
-        complain(&error.to_string());
+    let renamed = async { Ok::<_, Failure>(session.client().await?.container_rename(old, new).await?) };
+    if let Err(failure) = renamed.await {
+        complain(&failure.message);
         return Err(Failure::new(format!("Error: failed to rename container named {old}")));
     }
     Ok(())
@@ -117,7 +125,8 @@ pub async fn rename(session: &Session, matches: &Matches) -> Result<(), Failure>
 
 /// `container prune`.
 pub async fn prune(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    const QUESTION: &str = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
+    const QUESTION: &str =
+        "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
     if !matches.switch("force") && !confirm(QUESTION) {
         return Err("container prune has been cancelled".into());
     }

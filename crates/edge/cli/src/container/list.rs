@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::format::{self, Listing};
 use crate::matches::{Matches, go_quoted};
 use crate::session::Session;
-use crate::streams::print;
+use crate::streams::{complain, print};
 use hull_api_types::ContainerSummary;
 use hull_client::ListQuery;
 use hull_types::{ImageRef, short_id, size};
@@ -32,6 +32,8 @@ const HEADINGS: &[(&str, &str)] = &[
 ];
 const COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
 
+const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
+
 /// `ps`.
 pub async fn list(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let quiet = matches.switch("quiet");
@@ -39,7 +41,7 @@ pub async fn list(session: &Session, matches: &Matches) -> Result<(), Failure> {
         "" if !quiet => session.config().text("psFormat").to_owned(),
         text => text.to_owned(),
     };
-    let template = if quiet && matches!(chosen.trim(), "" | "table") { "{{.ID}}".to_owned() } else { chosen };
+    let template = template(chosen, quiet);
     let size = matches.switch("size");
     let limit = match (matches.switch("latest"), matches.integer("last")) {
         (true, -1) => 1,
@@ -49,7 +51,7 @@ pub async fn list(session: &Session, matches: &Matches) -> Result<(), Failure> {
         all: matches.switch("all"),
         limit,
         // Sizes cost the engine a walk over the files: only where they are shown.
-        size: size || template.contains(".Size"),
+        size: size || template.contains(".Size") || template.contains("{{json .}}"),
         filters: check::filters(&matches.list("filter")),
     };
     // A wrong template is told of before the engine is asked.
@@ -57,9 +59,24 @@ pub async fn list(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let listing = Listing { headings: HEADINGS, columns };
     format::verify(&template)?;
     let containers = session.client().await?.containers(&query).await?;
-    let rows: Vec<_> = containers.iter().map(|container| row(container, !matches.switch("no-trunc"))).collect();
+    let rows: Vec<_> =
+        containers.iter().map(|container| row(container, !matches.switch("no-trunc"))).collect();
     print(&format::rows(&template, listing, &rows)?);
     Ok(())
+}
+
+/// What to lay the rows out by.
+fn template(chosen: String, quiet: bool) -> String {
+    if quiet {
+        if !chosen.is_empty() {
+            complain("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+        }
+        return "{{.ID}}".into();
+    }
+    match chosen.as_str() {
+        "raw" => RAW.into(),
+        _ => chosen,
+    }
 }
 
 /// A container's row.

@@ -19,7 +19,8 @@ pub async fn logs(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let now = Timestamp::now();
     let time = |name: &str| {
         let text = matches.text(name);
-        duration::timestamp(text, now).map_err(|why| Failure::new(format!("invalid value for {}: {why}", go_quoted(name))))
+        duration::timestamp(text, now)
+            .map_err(|why| Failure::new(format!("invalid value for {}: {why}", go_quoted(name))))
     };
     let client = session.client().await?;
     let container: ContainerInspect = client.container_inspect(matches.argument(0), false).await?;
@@ -48,12 +49,14 @@ pub fn body_reader(response: Response) -> impl AsyncRead + Unpin {
         let piece = response.chunk().await.transpose()?;
         Some((piece.map_err(std::io::Error::other), response))
     });
-    Reader { pieces: Box::pin(pieces), rest: Bytes::new() }
+    Reader { pieces: Box::pin(pieces), rest: Bytes::new(), ended: false }
 }
 
 struct Reader<S> {
     pieces: Pin<Box<S>>,
     rest: Bytes,
+    // A stream must not be asked again after its end, a reader may be.
+    ended: bool,
 }
 
 impl<S: futures::Stream<Item = std::io::Result<Bytes>>> AsyncRead for Reader<S> {
@@ -62,10 +65,10 @@ impl<S: futures::Stream<Item = std::io::Result<Bytes>>> AsyncRead for Reader<S> 
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        while self.rest.is_empty() {
+        while self.rest.is_empty() && !self.ended {
             match ready!(self.pieces.as_mut().poll_next(context)) {
                 Some(piece) => self.rest = piece?,
-                None => return Poll::Ready(Ok(())),
+                None => self.ended = true,
             }
         }
         let length = self.rest.len().min(buffer.remaining());

@@ -97,9 +97,9 @@ static ATTACH: Command = Command {
     about: "Attach local standard input, output, and error streams to a running container",
     names: &["container attach", "attach"],
     flags: &[
-    Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
-    Flag::switch("no-stdin", "Do not attach STDIN"),
-    Flag::switch("sig-proxy", "Proxy all received signals to the process").default("true"),
+        Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
+        Flag::switch("no-stdin", "Do not attach STDIN"),
+        Flag::switch("sig-proxy", "Proxy all received signals to the process").default("true"),
     ],
     arguments: Arguments::Exactly(1),
     interspersed: true,
@@ -111,10 +111,11 @@ static COMMIT: Command = Command {
     about: "Create a new image from a container's changes",
     names: &["container commit", "commit"],
     flags: &[
-    Flag::text("author", "string", "Author (e.g., \"John Hannibal Smith <hannibal@a-team.com>\")").short('a'),
-    Flag::list("change", "list", "Apply Dockerfile instruction to the created image").short('c'),
-    Flag::text("message", "string", "Commit message").short('m'),
-    Flag::switch("pause", "Pause container during commit").short('p').default("true"),
+        Flag::text("author", "string", "Author (e.g., \"John Hannibal Smith <hannibal@a-team.com>\")")
+            .short('a'),
+        Flag::list("change", "list", "Apply Dockerfile instruction to the created image").short('c'),
+        Flag::text("message", "string", "Commit message").short('m'),
+        Flag::switch("pause", "Pause container during commit").short('p').default("true"),
     ],
     arguments: Arguments::Between(1, 2),
     interspersed: true,
@@ -123,7 +124,7 @@ static COMMIT: Command = Command {
 
 static CP: Command = Command {
     usage: "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\t{program} cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
-    about: "Copy files/folders between a container and the local filesystem",
+    about: "Copy files/folders between a container and the local filesystem\n\nUse '-' as the source to read a tar archive from stdin\nand extract it to a directory destination in a container.\nUse '-' as the destination to stream a tar archive of a\ncontainer source to stdout.",
     names: &["container cp", "cp"],
     flags: &[
     Flag::switch("archive", "Archive mode (copy all uid/gid information)").short('a'),
@@ -150,15 +151,15 @@ static EXEC: Command = Command {
     about: "Execute a command in a running container",
     names: &["container exec", "exec"],
     flags: &[
-    Flag::switch("detach", "Detached mode: run command in the background").short('d'),
-    Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
-    Flag::list("env", "list", "Set environment variables").short('e').check(options::variables::check),
-    Flag::list("env-file", "list", "Read in a file of environment variables"),
-    Flag::switch("interactive", "Keep STDIN open even if not attached").short('i'),
-    Flag::switch("privileged", "Give extended privileges to the command"),
-    Flag::switch("tty", "Allocate a pseudo-TTY").short('t'),
-    Flag::text("user", "string", "Username or UID (format: \"<name|uid>[:<group|gid>]\")").short('u'),
-    Flag::text("workdir", "string", "Working directory inside the container").short('w'),
+        Flag::switch("detach", "Detached mode: run command in the background").short('d'),
+        Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
+        Flag::list("env", "list", "Set environment variables").short('e').check(options::variables::check),
+        Flag::list("env-file", "list", "Read in a file of environment variables"),
+        Flag::switch("interactive", "Keep STDIN open even if not attached").short('i'),
+        Flag::switch("privileged", "Give extended privileges to the command"),
+        Flag::switch("tty", "Allocate a pseudo-TTY").short('t'),
+        Flag::text("user", "string", "Username or UID (format: \"<name|uid>[:<group|gid>]\")").short('u'),
+        Flag::text("workdir", "string", "Working directory inside the container").short('w'),
     ],
     arguments: Arguments::AtLeast(2),
     interspersed: false,
@@ -169,9 +170,7 @@ static EXPORT: Command = Command {
     usage: "[OPTIONS] CONTAINER",
     about: "Export a container's filesystem as a tar archive",
     names: &["container export", "export"],
-    flags: &[
-    Flag::text("output", "string", "Write to a file, instead of STDOUT").short('o'),
-    ],
+    flags: &[Flag::text("output", "string", "Write to a file, instead of STDOUT").short('o')],
     arguments: Arguments::Exactly(1),
     interspersed: true,
     action: Action::Run(|session, matches| Box::pin(show::export(session, matches))),
@@ -194,9 +193,7 @@ static KILL: Command = Command {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     about: "Kill one or more running containers",
     names: &["container kill", "kill"],
-    flags: &[
-    Flag::text("signal", "string", "Signal to send to the container").short('s'),
-    ],
+    flags: &[Flag::text("signal", "string", "Signal to send to the container").short('s')],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
     action: Action::Run(|session, matches| Box::pin(lifecycle::kill(session, matches))),
@@ -207,12 +204,22 @@ static LOGS: Command = Command {
     about: "Fetch the logs of a container",
     names: &["container logs", "logs"],
     flags: &[
-    Flag::switch("details", "Show extra details provided to logs"),
-    Flag::switch("follow", "Follow log output").short('f'),
-    Flag::text("since", "string", "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"),
-    Flag::text("tail", "string", "Number of lines to show from the end of the logs").short('n').default("all"),
-    Flag::switch("timestamps", "Show timestamps").short('t'),
-    Flag::text("until", "string", "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"),
+        Flag::switch("details", "Show extra details provided to logs"),
+        Flag::switch("follow", "Follow log output").short('f'),
+        Flag::text(
+            "since",
+            "string",
+            "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)",
+        ),
+        Flag::text("tail", "string", "Number of lines to show from the end of the logs")
+            .short('n')
+            .default("all"),
+        Flag::switch("timestamps", "Show timestamps").short('t'),
+        Flag::text(
+            "until",
+            "string",
+            "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)",
+        ),
     ],
     arguments: Arguments::Exactly(1),
     interspersed: true,
@@ -224,14 +231,23 @@ static LS: Command = Command {
     about: "List containers",
     names: &["container ls", "container list", "container ps", "ps"],
     flags: &[
-    Flag::switch("all", "Show all containers (default shows just running)").short('a'),
-    Flag::list("filter", "filter", "Filter output based on conditions provided").short('f').check(check::filter),
-    Flag::text("format", "string", "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates"),
-    Flag::text("last", "int", "Show n last created containers (includes all states)").short('n').check(check::integer).default("-1"),
-    Flag::switch("latest", "Show the latest created container (includes all states)").short('l'),
-    Flag::switch("no-trunc", "Don't truncate output"),
-    Flag::switch("quiet", "Only display container IDs").short('q'),
-    Flag::switch("size", "Display total file sizes").short('s'),
+        Flag::switch("all", "Show all containers (default shows just running)").short('a'),
+        Flag::list("filter", "filter", "Filter output based on conditions provided")
+            .short('f')
+            .check(check::filter),
+        Flag::text(
+            "format",
+            "string",
+            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
+        ),
+        Flag::text("last", "int", "Show n last created containers (includes all states)")
+            .short('n')
+            .check(check::integer)
+            .default("-1"),
+        Flag::switch("latest", "Show the latest created container (includes all states)").short('l'),
+        Flag::switch("no-trunc", "Don't truncate output"),
+        Flag::switch("quiet", "Only display container IDs").short('q'),
+        Flag::switch("size", "Display total file sizes").short('s'),
     ],
     arguments: Arguments::None,
     interspersed: true,
@@ -263,8 +279,9 @@ static PRUNE: Command = Command {
     about: "Remove all stopped containers",
     names: &[],
     flags: &[
-    Flag::list("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")").check(check::filter),
-    Flag::switch("force", "Do not prompt for confirmation").short('f'),
+        Flag::list("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")")
+            .check(check::filter),
+        Flag::switch("force", "Do not prompt for confirmation").short('f'),
     ],
     arguments: Arguments::None,
     interspersed: true,
@@ -286,9 +303,11 @@ static RESTART: Command = Command {
     about: "Restart one or more containers",
     names: &["container restart", "restart"],
     flags: &[
-    Flag::text("signal", "string", "Signal to send to the container").short('s'),
-    Flag::text("timeout", "int", "Seconds to wait before killing the container").short('t').check(check::integer),
-    Flag::alias("time", "timeout", FlagKind::Text).deprecated("use --timeout instead"),
+        Flag::text("signal", "string", "Signal to send to the container").short('s'),
+        Flag::text("timeout", "int", "Seconds to wait before killing the container")
+            .short('t')
+            .check(check::integer),
+        Flag::alias("time", "timeout", FlagKind::Text).deprecated("use --timeout instead"),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
@@ -300,9 +319,9 @@ static RM: Command = Command {
     about: "Remove one or more containers",
     names: &["container rm", "container remove", "rm"],
     flags: &[
-    Flag::switch("force", "Force the removal of a running container (uses SIGKILL)").short('f'),
-    Flag::switch("link", "Remove the specified link").short('l'),
-    Flag::switch("volumes", "Remove anonymous volumes associated with the container").short('v'),
+        Flag::switch("force", "Force the removal of a running container (uses SIGKILL)").short('f'),
+        Flag::switch("link", "Remove the specified link").short('l'),
+        Flag::switch("volumes", "Remove anonymous volumes associated with the container").short('v'),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
@@ -314,11 +333,11 @@ static START: Command = Command {
     about: "Start one or more stopped containers",
     names: &["container start", "start"],
     flags: &[
-    Flag::switch("attach", "Attach STDOUT/STDERR and forward signals").short('a'),
-    Flag::text("checkpoint", "string", "Restore from this checkpoint"),
-    Flag::text("checkpoint-dir", "string", "Use a custom checkpoint storage directory"),
-    Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
-    Flag::switch("interactive", "Attach container's STDIN").short('i'),
+        Flag::switch("attach", "Attach STDOUT/STDERR and forward signals").short('a'),
+        Flag::text("checkpoint", "string", "Restore from this checkpoint"),
+        Flag::text("checkpoint-dir", "string", "Use a custom checkpoint storage directory"),
+        Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
+        Flag::switch("interactive", "Attach container's STDIN").short('i'),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
@@ -330,10 +349,14 @@ static STATS: Command = Command {
     about: "Display a live stream of container(s) resource usage statistics",
     names: &["container stats", "stats"],
     flags: &[
-    Flag::switch("all", "Show all containers (default shows just running)").short('a'),
-    Flag::text("format", "string", "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates"),
-    Flag::switch("no-stream", "Disable streaming stats and only pull the first result"),
-    Flag::switch("no-trunc", "Do not truncate output"),
+        Flag::switch("all", "Show all containers (default shows just running)").short('a'),
+        Flag::text(
+            "format",
+            "string",
+            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
+        ),
+        Flag::switch("no-stream", "Disable streaming stats and only pull the first result"),
+        Flag::switch("no-trunc", "Do not truncate output"),
     ],
     arguments: Arguments::Any,
     interspersed: true,
@@ -345,9 +368,11 @@ static STOP: Command = Command {
     about: "Stop one or more running containers",
     names: &["container stop", "stop"],
     flags: &[
-    Flag::text("signal", "string", "Signal to send to the container").short('s'),
-    Flag::text("timeout", "int", "Seconds to wait before killing the container").short('t').check(check::integer),
-    Flag::alias("time", "timeout", FlagKind::Text).deprecated("use --timeout instead"),
+        Flag::text("signal", "string", "Signal to send to the container").short('s'),
+        Flag::text("timeout", "int", "Seconds to wait before killing the container")
+            .short('t')
+            .check(check::integer),
+        Flag::alias("time", "timeout", FlagKind::Text).deprecated("use --timeout instead"),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
@@ -379,21 +404,37 @@ static UPDATE: Command = Command {
     about: "Update configuration of one or more containers",
     names: &["container update", "update"],
     flags: &[
-    Flag::text("blkio-weight", "uint16", "Block IO (relative weight), between 10 and 1000, or 0 to disable").check(check::uint16).shown("0"),
-    Flag::text("cpu-period", "int", "Limit CPU CFS (Completely Fair Scheduler) period").check(check::integer),
-    Flag::text("cpu-quota", "int", "Limit CPU CFS (Completely Fair Scheduler) quota").check(check::integer),
-    Flag::text("cpu-rt-period", "int", "Limit the CPU real-time period in microseconds").check(check::integer),
-    Flag::text("cpu-rt-runtime", "int", "Limit the CPU real-time runtime in microseconds").check(check::integer),
-    Flag::text("cpu-shares", "int", "CPU shares (relative weight)").short('c').check(check::integer),
-    Flag::text("cpus", "decimal", "Number of CPUs").check(check::cpus),
-    Flag::text("cpuset-cpus", "string", "CPUs in which to allow execution (0-3, 0,1)"),
-    Flag::text("cpuset-mems", "string", "MEMs in which to allow execution (0-3, 0,1)"),
-    Flag::text("memory", "bytes", "Memory limit").short('m').check(check::bytes),
-    Flag::text("memory-reservation", "bytes", "Memory soft limit").check(check::bytes),
-    Flag::text("memory-swap", "bytes", "Swap limit equal to memory plus swap: -1 to enable unlimited swap").check(check::memory_swap),
-    Flag::text("pids-limit", "int", "Tune container pids limit (set -1 for unlimited)").check(check::integer),
-    Flag::text("restart", "string", "Restart policy to apply when a container exits"),
-    Flag::text("kernel-memory", "bytes", "Kernel memory limit (deprecated)").check(check::bytes).hidden(),
+        Flag::text(
+            "blkio-weight",
+            "uint16",
+            "Block IO (relative weight), between 10 and 1000, or 0 to disable",
+        )
+        .check(check::uint16)
+        .shown("0"),
+        Flag::text("cpu-period", "int", "Limit CPU CFS (Completely Fair Scheduler) period")
+            .check(check::integer),
+        Flag::text("cpu-quota", "int", "Limit CPU CFS (Completely Fair Scheduler) quota")
+            .check(check::integer),
+        Flag::text("cpu-rt-period", "int", "Limit the CPU real-time period in microseconds")
+            .check(check::integer),
+        Flag::text("cpu-rt-runtime", "int", "Limit the CPU real-time runtime in microseconds")
+            .check(check::integer),
+        Flag::text("cpu-shares", "int", "CPU shares (relative weight)").short('c').check(check::integer),
+        Flag::text("cpus", "decimal", "Number of CPUs").check(check::cpus),
+        Flag::text("cpuset-cpus", "string", "CPUs in which to allow execution (0-3, 0,1)"),
+        Flag::text("cpuset-mems", "string", "MEMs in which to allow execution (0-3, 0,1)"),
+        Flag::text("memory", "bytes", "Memory limit").short('m').check(check::bytes),
+        Flag::text("memory-reservation", "bytes", "Memory soft limit").check(check::bytes),
+        Flag::text(
+            "memory-swap",
+            "bytes",
+            "Swap limit equal to memory plus swap: -1 to enable unlimited swap",
+        )
+        .check(check::memory_swap),
+        Flag::text("pids-limit", "int", "Tune container pids limit (set -1 for unlimited)")
+            .check(check::integer),
+        Flag::text("restart", "string", "Restart policy to apply when a container exits"),
+        Flag::text("kernel-memory", "bytes", "Kernel memory limit (deprecated)").check(check::bytes).hidden(),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,

@@ -18,12 +18,18 @@ pub fn displayed(ports: &[Port]) -> String {
     for port in ports {
         let number = port.private_port;
         if !port.ip.is_empty() && port.public_port != number {
-            mapped.push(format!("{}->{number}/{}", joined(&port.ip, &port.public_port.to_string()), port.kind));
+            mapped.push(format!(
+                "{}->{number}/{}",
+                joined(&port.ip, &port.public_port.to_string()),
+                port.kind
+            ));
             continue;
         }
         match open.iter_mut().find(|(ip, kind, ..)| *ip == port.ip && *kind == port.kind) {
             None => open.push((&port.ip, &port.kind, number, number)),
-            Some((.., last)) if number == *last || u32::from(number) == u32::from(*last) + 1 => *last = number,
+            Some((.., last)) if number == *last || u32::from(number) == u32::from(*last) + 1 => {
+                *last = number
+            }
             Some((ip, kind, first, last)) => {
                 out.push(range(ip, kind, *first, *last));
                 (*first, *last) = (number, number);
@@ -37,7 +43,11 @@ pub fn displayed(ports: &[Port]) -> String {
 
 fn range(ip: &str, kind: &str, first: u16, last: u16) -> String {
     let numbers = if first == last { first.to_string() } else { format!("{first}-{last}") };
-    if ip.is_empty() { format!("{numbers}/{kind}") } else { format!("{}->{numbers}/{kind}", joined(ip, &numbers)) }
+    if ip.is_empty() {
+        format!("{numbers}/{kind}")
+    } else {
+        format!("{}->{numbers}/{kind}", joined(ip, &numbers))
+    }
 }
 
 /// Go's `net.JoinHostPort`.
@@ -54,11 +64,12 @@ pub async fn port(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let shown = |binding: &PortBinding| joined(&binding.host_ip, &binding.host_port);
     if !wanted.is_empty() {
         let (number, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
-        crate::check::uint16(number).map_err(|_| Failure::new(format!("Error: invalid port ({wanted})")))?;
+        crate::check::uint16(number)
+            .map_err(|why| Failure::new(format!("Error: invalid port ({wanted}): {why}")))?;
         let key = format!("{number}/{protocol}");
         let bindings = container.network_settings.ports.get(&key).and_then(Option::as_ref);
         let Some(bindings) = bindings.filter(|list| !list.is_empty()) else {
-            return Err(Failure::new(format!("Error: No public port '{key}' published for {name}")));
+            return Err(Failure::new(format!("Error: No public port '{wanted}' published for {name}")));
         };
         bindings.iter().for_each(|binding| print_line(&shown(binding)));
         return Ok(());
@@ -87,9 +98,18 @@ mod tests {
         for (list, text) in [
             (vec![], ""),
             (vec![port("", 80, 0, "tcp")], "80/tcp"),
-            (vec![port("", 81, 0, "tcp"), port("", 80, 0, "tcp"), port("", 85, 0, "udp")], "80-81/tcp, 85/udp"),
-            (vec![port("0.0.0.0", 80, 80, "tcp"), port("0.0.0.0", 81, 81, "tcp")], "0.0.0.0:80-81->80-81/tcp"),
-            (vec![port("0.0.0.0", 80, 8080, "tcp"), port("::", 80, 8080, "tcp")], "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"),
+            (
+                vec![port("", 81, 0, "tcp"), port("", 80, 0, "tcp"), port("", 85, 0, "udp")],
+                "80-81/tcp, 85/udp",
+            ),
+            (
+                vec![port("0.0.0.0", 80, 80, "tcp"), port("0.0.0.0", 81, 81, "tcp")],
+                "0.0.0.0:80-81->80-81/tcp",
+            ),
+            (
+                vec![port("0.0.0.0", 80, 8080, "tcp"), port("::", 80, 8080, "tcp")],
+                "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp",
+            ),
             (vec![port("", 1, 0, "tcp"), port("", 3, 0, "tcp")], "1/tcp, 3/tcp"),
         ] {
             assert_eq!(displayed(&list), text);

@@ -30,12 +30,11 @@ pub async fn run(session: &Session, matches: &Matches) -> Result<(), Failure> {
     if let Some((height, width)) = terminal::size() {
         plan.request.host_config.console_size = [height.into(), width.into()];
     }
-    // From here on a signal is the container's: none may end the program between create and start.
-    let mut caught = None;
-    let id = create_container(session, matches, &plan).await.map_err(|failure| explain(session, matches, failure))?;
-    if matches.switch("sig-proxy") && !detach {
-        caught = Some(Caught::forwarded());
-    }
+    let id = create_container(session, matches, &plan)
+        .await
+        .map_err(|failure| explain(session, matches, failure))?;
+    // Now that there is a container, signals are its own.
+    let caught = (matches.switch("sig-proxy") && !detach).then(Caught::forwarded);
     let client = session.client().await?;
     match attached(&plan) {
         true => run_attached(session, matches, client, &plan, &id, caught).await,
@@ -74,12 +73,14 @@ async fn run_attached(
         detach_keys: keys.to_owned(),
     };
     let condition = if remove { "removed" } else { "next-exit" };
+    let proxied = caught.is_some();
     // Both must be taken up before the start, neither needs the other.
     let (connection, waiting) =
         tokio::join!(client.container_attach(id, &query), client.container_wait(id, condition));
-    let connection = connection.map_err(Failure::from).map_err(|failure| explain(session, matches, failure))?;
+    let connection =
+        connection.map_err(Failure::from).map_err(|failure| explain(session, matches, failure))?;
     let window = (config.tty && is_terminal(rustix::stdio::stdout())).then_some(Sized::Container(id));
-    let wiring = Wiring { tty: config.tty, stdin: config.attach_stdin, detach_keys: keys };
+    let wiring = Wiring { tty: config.tty, stdin: config.attach_stdin, detach_keys: keys, proxied };
     let work = async {
         if let Err(failure) = start(client, id).await {
             if let (true, Ok(waiting)) = (remove, waiting) {

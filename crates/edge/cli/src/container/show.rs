@@ -9,6 +9,7 @@ use crate::streams::{Output, complain, is_terminal, print, print_line};
 use crate::table;
 use hull_client::{CommitQuery, Response};
 use hull_types::ImageRef;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt as _;
 
@@ -76,30 +77,40 @@ pub async fn export(session: &Session, matches: &Matches) -> Result<(), Failure>
     save(response, output).await
 }
 
-/// Whether a file can stand there: its directory is, and it is nothing but a file.
+/// Whether a file can stand there: its directory is, and there is nothing but a file yet.
 pub fn check_output(path: &str) -> Result<(), Failure> {
     if path.is_empty() {
         return Ok(());
     }
-    check_output_place(path)?;
-    match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() => Err(Failure::new(format!("invalid output path: {path:?} must be a regular file"))),
-        _ => Ok(()),
-    }
-}
-
-/// Whether something can be put there: its directory is, and it is no device.
-pub fn check_output_place(path: &str) -> Result<(), Failure> {
-    use std::os::unix::fs::FileTypeExt as _;
     let at = Path::new(path);
     let directory = at.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Err(error) = std::fs::metadata(directory) {
         return Err(Failure::new(format!("invalid output path: {}", file_error("stat", directory, &error))));
     }
+    let Ok(kind) = std::fs::metadata(at).map(|found| found.file_type()) else { return Ok(()) };
+    let what = match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_char_device() => "a character device file",
+        () if kind.is_block_device() => "a block device file",
+        () if kind.is_fifo() => "a named pipe (FIFO)",
+        () if kind.is_socket() => "a socket",
+        () => return Ok(()),
+    };
+    Err(Failure::new(format!("cannot write to {what}")))
+}
+
+/// Whether a copy can be put there: its directory is, and there is no device.
+pub fn check_output_place(path: &str) -> Result<(), Failure> {
+    let at = Path::new(path);
+    let directory = at.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("/"));
+    if !directory.exists() {
+        let directory = directory.display().to_string();
+        return Err(Failure::new(format!("invalid output path: directory {directory:?} does not exist")));
+    }
     match std::fs::metadata(at).map(|found| found.file_type()) {
-        Ok(kind) if kind.is_char_device() || kind.is_block_device() => {
-            Err(Failure::new(format!("invalid output path: {path:?} must be a directory or a regular file")))
-        }
+        Ok(kind) if kind.is_char_device() || kind.is_block_device() => Err(Failure::new(format!(
+            "invalid output path: {path:?} must be a directory or a regular file: got a device"
+        ))),
         _ => Ok(()),
     }
 }
@@ -117,7 +128,8 @@ pub async fn save(response: Response, path: &str) -> Result<(), Failure> {
     let fail = |act: &str, at: &Path, error: &std::io::Error| Failure::new(file_error(act, at, error));
     let copied = async {
         let mut file = tokio::fs::File::create(&temporary).await?;
-        tokio::io::copy_buf(&mut tokio::io::BufReader::with_capacity(256 * 1024, &mut reader), &mut file).await?;
+        tokio::io::copy_buf(&mut tokio::io::BufReader::with_capacity(256 * 1024, &mut reader), &mut file)
+            .await?;
         file.flush().await
     };
     if let Err(error) = copied.await {

@@ -24,13 +24,20 @@ pub async fn start(session: &Session, matches: &Matches) -> Result<(), Failure> 
     if !checkpoint.is_empty() && names.len() > 1 {
         return Err("you cannot restore multiple containers at once".into());
     }
-    let client = session.client().await?;
+    let client = session.client().await;
     let mut failed = Vec::new();
     for name in names {
-        match client.container_start(name, checkpoint, matches.text("checkpoint-dir")).await {
+        let started = match &client {
+            Ok(client) => client
+                .container_start(name, checkpoint, matches.text("checkpoint-dir"))
+                .await
+                .map_err(Failure::from),
+            Err(failure) => Err(failure.clone()),
+        };
+        match started {
             Ok(()) => print_line(name),
-            Err(error) => {
-                complain(&error.to_string());
+            Err(failure) => {
+                complain(&failure.message);
                 failed.push(name.as_str());
             }
         }
@@ -38,7 +45,7 @@ pub async fn start(session: &Session, matches: &Matches) -> Result<(), Failure> 
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(format!("failed to start containers: {}", failed.join(", "))))
+    Err(Failure::new(format!("Error: failed to start containers: {}", failed.join(", "))))
 }
 
 async fn start_attached(session: &Session, matches: &Matches, interactive: bool) -> Result<(), Failure> {
@@ -53,21 +60,23 @@ async fn start_attached(session: &Session, matches: &Matches, interactive: bool)
     check_terminal(stdin, config.tty)?;
     // On a terminal, keys that make signals travel as bytes.
     let caught = (!config.tty).then(Caught::forwarded);
-    let query =
-        AttachQuery { stdin, stdout: true, stderr: true, logs: false, detach_keys: keys.to_owned() };
+    let proxied = caught.is_some();
+    let query = AttachQuery { stdin, stdout: true, stderr: true, logs: false, detach_keys: keys.to_owned() };
     let remove = container.host_config.auto_remove;
     let condition = if remove { "removed" } else { "next-exit" };
     let (connection, waiting) =
         tokio::join!(client.container_attach(id, &query), client.container_wait(id, condition));
     let connection = connection?;
     let work = async {
-        if let Err(error) = client.container_start(id, matches.text("checkpoint"), matches.text("checkpoint-dir")).await {
+        if let Err(error) =
+            client.container_start(id, matches.text("checkpoint"), matches.text("checkpoint-dir")).await
+        {
             if let (true, Ok(waiting)) = (remove, waiting) {
                 let _ = waiting.finish().await;
             }
             return Err(error.into());
         }
-        let wiring = Wiring { tty: config.tty, stdin, detach_keys: keys };
+        let wiring = Wiring { tty: config.tty, stdin, detach_keys: keys, proxied };
         let window = config.tty.then_some(Sized::Container(id));
         match with_window(client, window, hijacked::stream(connection, wiring)).await? {
             Ended::Detached => Ok(()),
@@ -87,10 +96,12 @@ pub async fn attach(session: &Session, matches: &Matches) -> Result<(), Failure>
     let keys = session.detach_keys(matches.text("detach-keys"));
     let query = AttachQuery { stdin, stdout: true, stderr: true, logs: false, detach_keys: keys.to_owned() };
     let caught = (matches.switch("sig-proxy") && !config.tty).then(Caught::forwarded);
-    let (connection, waiting) = tokio::join!(client.container_attach(id, &query), client.container_wait(id, ""));
+    let proxied = caught.is_some();
+    let (connection, waiting) =
+        tokio::join!(client.container_attach(id, &query), client.container_wait(id, ""));
     let connection = connection?;
     let work = async {
-        let wiring = Wiring { tty: config.tty, stdin, detach_keys: keys };
+        let wiring = Wiring { tty: config.tty, stdin, detach_keys: keys, proxied };
         let window = config.tty.then_some(Sized::Container(id));
         match with_window(client, window, hijacked::stream(connection, wiring)).await? {
             Ended::Detached => Err(DETACHED.into()),

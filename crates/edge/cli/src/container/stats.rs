@@ -119,7 +119,12 @@ pub async fn stats(session: &Session, matches: &Matches) -> Result<(), Failure> 
 }
 
 /// Samples one container until it is gone.
-async fn sample(client: &Client, name: String, stream: bool, lines: &RefCell<Vec<Line>>) -> Result<(), Failure> {
+async fn sample(
+    client: &Client,
+    name: String,
+    stream: bool,
+    lines: &RefCell<Vec<Line>>,
+) -> Result<(), Failure> {
     let set = |change: &dyn Fn(&mut Line)| {
         if let Some(line) = lines.borrow_mut().iter_mut().find(|line| line.asked == name) {
             change(line);
@@ -171,7 +176,8 @@ struct View {
 
 impl View {
     fn draw(&self, lines: &[Line]) -> Result<String, Failure> {
-        let rows: Vec<_> = lines.iter().filter(|line| !line.failed).map(|line| row(line, self.short)).collect();
+        let rows: Vec<_> =
+            lines.iter().filter(|line| !line.failed).map(|line| row(line, self.short)).collect();
         let text = format::rows(&self.template, Listing { headings: HEADINGS, columns: COLUMNS }, &rows)?;
         if self.once || !is_terminal(rustix::stdio::stdout()) {
             return Ok(text);
@@ -205,8 +211,9 @@ fn row(line: &Line, short: bool) -> Value {
 impl Sample {
     fn of(stats: &ContainerStats) -> Self {
         let networks = stats.networks.iter().flat_map(|map| map.values());
-        let (received, sent) =
-            networks.fold((0.0, 0.0), |(rx, tx), network| (rx + network.rx_bytes as f64, tx + network.tx_bytes as f64));
+        let (received, sent) = networks.fold((0.0, 0.0), |(rx, tx), network| {
+            (rx + network.rx_bytes as f64, tx + network.tx_bytes as f64)
+        });
         let io = stats.blkio_stats.io_service_bytes_recursive.as_deref().unwrap_or_default();
         let moved = |operation: char| -> f64 {
             let starts = |entry: &&BlkioEntry| entry.op.to_lowercase().starts_with(operation);

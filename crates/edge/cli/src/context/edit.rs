@@ -79,7 +79,9 @@ fn apply(config: &Path, context: &mut Context, matches: &Matches) -> Result<(), 
     for text in matches.list("docker") {
         for pair in text.split(',') {
             let Some((key, value)) = pair.split_once('=') else {
-                return Err(Failure::new(format!("invalid argument {text:?} for \"--docker\" flag: {pair} must be formatted as key=value")));
+                return Err(Failure::new(format!(
+                    "invalid argument {text:?} for \"--docker\" flag: {pair} must be formatted as key=value"
+                )));
             };
             option(config, context, key, value)?;
         }
@@ -97,8 +99,11 @@ fn option(config: &Path, context: &mut Context, key: &str, value: &str) -> Resul
             endpoint["Host"] = value.into();
         }
         "skip-tls-verify" => {
-            let skip = crate::matches::parse_bool(value)
-                .ok_or_else(|| Failure::new(format!("unable to create docker endpoint config: skip-tls-verify: {value:?} is no boolean")))?;
+            let skip = crate::matches::parse_bool(value).ok_or_else(|| {
+                Failure::new(format!(
+                    "unable to create docker endpoint config: skip-tls-verify: {value:?} is no boolean"
+                ))
+            })?;
             endpoint["SkipTLSVerify"] = Value::Bool(skip);
         }
         "ca" | "cert" | "key" => {
@@ -142,10 +147,14 @@ async fn choose(session: &Session, matches: &Matches) -> Result<(), Failure> {
         config.document = serde_json::json!({});
     }
     config.document["currentContext"] = if name == DEFAULT_CONTEXT { "" } else { name }.into();
-    config.write().map_err(|error| Failure::new(file_error("write", config.directory.join("config.json"), &error)))?;
+    config
+        .write()
+        .map_err(|error| Failure::new(file_error("write", config.directory.join("config.json"), &error)))?;
     streams::print_line(name);
     streams::complain(&format!("Current context is now {name:?}"));
-    if name != DEFAULT_CONTEXT && let Some(host) = host_variable() {
+    if name != DEFAULT_CONTEXT
+        && let Some(host) = host_variable()
+    {
         streams::complain(&format!(
             "Warning: DOCKER_HOST environment variable overrides the active context. To use {name:?}, either set the global --context flag, or unset DOCKER_HOST environment variable ({host})."
         ));

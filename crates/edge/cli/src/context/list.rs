@@ -113,7 +113,8 @@ fn document(session: &Session, name: &str) -> Result<Value, Failure> {
     let tls = store::tls_directory(config, name);
     let files = |directory: std::path::PathBuf| -> Vec<String> {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     };

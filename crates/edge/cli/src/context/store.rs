@@ -18,7 +18,8 @@ pub struct Context {
 impl Context {
     /// A new one.
     pub fn new(name: &str) -> Self {
-        let document = json!({"Name": name, "Metadata": {}, "Endpoints": {"docker": {"SkipTLSVerify": false}}});
+        let document =
+            json!({"Name": name, "Metadata": {}, "Endpoints": {"docker": {"SkipTLSVerify": false}}});
         Self { name: name.to_owned(), document }
     }
     /// Its description.
@@ -58,7 +59,8 @@ pub fn read(config: &Path, name: &str) -> Result<Context, Failure> {
     let path = context_path(config, name);
     let lost = |why: String| Failure::new(format!("context {name:?}: context not found: {why}"));
     let text = std::fs::read(&path).map_err(|error| lost(file_error("open", &path, &error)))?;
-    let document = serde_json::from_slice(&text).map_err(|error| lost(format!("{}: {error}", path.display())))?;
+    let document =
+        serde_json::from_slice(&text).map_err(|error| lost(format!("{}: {error}", path.display())))?;
     Ok(Context { name: name.to_owned(), document })
 }
 
@@ -106,7 +108,9 @@ pub fn write(config: &Path, context: &Context) -> Result<(), Failure> {
 /// Removes one with its TLS files.
 pub fn remove(config: &Path, name: &str) -> Result<(), Failure> {
     let meta = context_path(config, name);
-    for directory in [meta.parent().map(Path::to_owned), Some(tls_directory(config, name))].into_iter().flatten() {
+    for directory in
+        [meta.parent().map(Path::to_owned), Some(tls_directory(config, name))].into_iter().flatten()
+    {
         match std::fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Failure::new(file_error("remove", &directory, &error)));

@@ -19,7 +19,11 @@ pub static HISTORY: Command = Command {
         list::LIST_FLAG,
         Flag::switch("human", "Print sizes and dates in human readable format").short('H').default("true"),
         Flag::switch("no-trunc", "Don't truncate output"),
-        Flag::text("platform", "string", "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
+        Flag::text(
+            "platform",
+            "string",
+            "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+        ),
         Flag::switch("quiet", "Only show image IDs").short('q'),
     ],
     arguments: Arguments::Exactly(1),

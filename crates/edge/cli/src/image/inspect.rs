@@ -13,7 +13,11 @@ pub static INSPECT: Command = Command {
     names: &[],
     flags: &[
         list::INSPECT_FLAG,
-        Flag::text("platform", "string", "Inspect a specific platform of the multi-platform image.\nIf the image or the server is not multi-platform capable, the command will error out if the platform does not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)"),
+        Flag::text(
+            "platform",
+            "string",
+            "Inspect a specific platform of the multi-platform image.\nIf the image or the server is not multi-platform capable, the command will error out if the platform does not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+        ),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,

@@ -18,7 +18,9 @@ pub static LIST: Command = Command {
     flags: &[
         Flag::switch("all", "Show all images (default hides intermediate images)").short('a'),
         Flag::switch("digests", "Show digests"),
-        Flag::list("filter", "filter", "Filter output based on conditions provided").short('f').check(check::filter),
+        Flag::list("filter", "filter", "Filter output based on conditions provided")
+            .short('f')
+            .check(check::filter),
         list::LIST_FLAG,
         Flag::switch("no-trunc", "Don't truncate output"),
         Flag::switch("quiet", "Only show image IDs").short('q'),
@@ -98,13 +100,22 @@ fn bytes(number: i64) -> String {
 /// Repository, tag and digest of each row.
 fn names(image: &ImageSummary, digests: bool) -> Vec<(String, String, String)> {
     const NONE: &str = "<none>";
-    let tags: Vec<(&str, &str)> =
-        image.repo_tags.iter().filter(|name| *name != "<none>:<none>").filter_map(|name| name.rsplit_once(':')).collect();
-    let known: Vec<(&str, &str)> =
-        image.repo_digests.iter().filter(|name| *name != "<none>@<none>").filter_map(|name| name.split_once('@')).collect();
+    let tags: Vec<(&str, &str)> = image
+        .repo_tags
+        .iter()
+        .filter(|name| *name != "<none>:<none>")
+        .filter_map(|name| name.rsplit_once(':'))
+        .collect();
+    let known: Vec<(&str, &str)> = image
+        .repo_digests
+        .iter()
+        .filter(|name| *name != "<none>@<none>")
+        .filter_map(|name| name.split_once('@'))
+        .collect();
     let mut rows = Vec::new();
     for (repository, tag) in &tags {
-        let own: Vec<&str> = known.iter().filter(|(name, _)| name == repository).map(|(_, digest)| *digest).collect();
+        let own: Vec<&str> =
+            known.iter().filter(|(name, _)| name == repository).map(|(_, digest)| *digest).collect();
         if digests && !own.is_empty() {
             rows.extend(own.iter().map(|digest| ((*repository).into(), (*tag).into(), (*digest).into())));
         } else {
@@ -112,7 +123,9 @@ fn names(image: &ImageSummary, digests: bool) -> Vec<(String, String, String)> {
         }
     }
     // A digest of a repository that has no tag left stands by itself.
-    for (repository, digest) in known.iter().filter(|(name, _)| !tags.iter().any(|(tagged, _)| tagged == name)) {
+    for (repository, digest) in
+        known.iter().filter(|(name, _)| !tags.iter().any(|(tagged, _)| tagged == name))
+    {
         if digests || tags.is_empty() {
             let shown = if digests { digest } else { NONE };
             rows.push(((*repository).into(), NONE.into(), shown.into()));

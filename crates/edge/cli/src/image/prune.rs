@@ -15,7 +15,8 @@ pub static PRUNE: Command = Command {
     names: &[],
     flags: &[
         Flag::switch("all", "Remove all unused images, not just dangling ones").short('a'),
-        Flag::list("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")").check(check::filter),
+        Flag::list("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")")
+            .check(check::filter),
         Flag::switch("force", "Do not prompt for confirmation").short('f'),
     ],
     arguments: Arguments::None,
@@ -40,7 +41,11 @@ async fn prune(session: &Session, matches: &Matches) -> Result<(), Failure> {
 }
 
 /// Prunes; a line for each thing that went, and how many bytes.
-pub async fn prune_images(session: &Session, filters: &Filters, all: bool) -> Result<(Vec<String>, u64), Failure> {
+pub async fn prune_images(
+    session: &Session,
+    filters: &Filters,
+    all: bool,
+) -> Result<(Vec<String>, u64), Failure> {
     let mut filters = filters.clone();
     filters.insert("dangling".into(), vec![(!all).to_string()]);
     let client = session.client().await?;
@@ -48,7 +53,12 @@ pub async fn prune_images(session: &Session, filters: &Filters, all: bool) -> Re
         query.filters(&filters);
     });
     let pruned: ImagesPruneResponse = call.fetch().await?;
-    let lines = pruned.images_deleted.unwrap_or_default().iter().map(|item| line(item, "untagged", "deleted")).collect();
+    let lines = pruned
+        .images_deleted
+        .unwrap_or_default()
+        .iter()
+        .map(|item| line(item, "untagged", "deleted"))
+        .collect();
     Ok((lines, pruned.space_reclaimed))
 }
 

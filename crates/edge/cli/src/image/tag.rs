@@ -19,9 +19,9 @@ pub static TAG: Command = Command {
 
 async fn tag(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let (source, target) = (matches.argument(0), matches.argument(1));
-    let name: ImageRef = target
-        .parse()
-        .map_err(|error| Failure::new(format!("Error parsing reference: {target:?} is not a valid repository/tag: {error}")))?;
+    let name: ImageRef = target.parse().map_err(|error| {
+        Failure::new(format!("Error parsing reference: {target:?} is not a valid repository/tag: {error}"))
+    })?;
     if name.digest().is_some() {
         return Err("refusing to create a tag with a digest reference".into());
     }

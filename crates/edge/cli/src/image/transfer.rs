@@ -20,7 +20,11 @@ pub static PUSH: Command = Command {
     flags: &[
         Flag::switch("all-tags", "Push all tags of an image to the repository").short('a'),
         Flag::switch("disable-content-trust", "Skip image signing").default("true"),
-        Flag::text("platform", "string", "Push a platform-specific manifest as a single-platform image to the registry.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)"),
+        Flag::text(
+            "platform",
+            "string",
+            "Push a platform-specific manifest as a single-platform image to the registry.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+        ),
         Flag::switch("quiet", "Suppress verbose output").short('q'),
     ],
     arguments: Arguments::Exactly(1),
@@ -40,9 +44,10 @@ async fn push(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let name = if all { given } else { given.or_latest() };
     let auth = credentials::find(session.config(), name.domain());
     let client = session.client().await?;
-    let call = client.request(Method::POST, &format!("/images/{}/push", name.familiar_name())).query(|query| {
-        query.text("tag", name.tag().unwrap_or_default());
-    });
+    let call =
+        client.request(Method::POST, &format!("/images/{}/push", name.familiar_name())).query(|query| {
+            query.text("tag", name.tag().unwrap_or_default());
+        });
     let call = call.header("x-registry-auth", &Client::registry_auth(auth.as_ref()));
     let mut stream = call.send().await?.messages::<JsonMessage>();
     progress::show(&mut stream, if quiet { Target::Nowhere } else { Target::Output }, |_| {}).await?;
@@ -58,7 +63,11 @@ pub static SAVE: Command = Command {
     names: &["image save", "save"],
     flags: &[
         Flag::text("output", "string", "Write to a file, instead of STDOUT").short('o'),
-        Flag::text("platform", "string", "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
+        Flag::text(
+            "platform",
+            "string",
+            "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+        ),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
@@ -105,7 +114,11 @@ pub static LOAD: Command = Command {
     names: &["image load", "load"],
     flags: &[
         Flag::text("input", "string", "Read from tar archive file, instead of STDIN").short('i'),
-        Flag::text("platform", "string", "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
+        Flag::text(
+            "platform",
+            "string",
+            "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+        ),
         Flag::switch("quiet", "Suppress the load output").short('q'),
     ],
     arguments: Arguments::None,
@@ -147,7 +160,10 @@ async fn import(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let remote = source.starts_with("http://") || source.starts_with("https://");
     let client = session.client().await?;
     let call = client.request(Method::POST, "/images/create").query(|query| {
-        query.add("fromSrc", if remote { source } else { "-" }).text("repo", name).text("message", matches.text("message"));
+        query
+            .add("fromSrc", if remote { source } else { "-" })
+            .text("repo", name)
+            .text("message", matches.text("message"));
         query.text("platform", matches.text("platform"));
         for change in matches.list("change") {
             query.add("changes", &change);
@@ -165,7 +181,9 @@ async fn import(session: &Session, matches: &Matches) -> Result<(), Failure> {
 fn pieces(path: &str) -> Result<mpsc::Receiver<io::Result<Bytes>>, Failure> {
     let mut source: Box<dyn Read + Send> = match path {
         "" => Box::new(io::stdin()),
-        path => Box::new(std::fs::File::open(path).map_err(|error| Failure::new(file_error("open", path, &error)))?),
+        path => Box::new(
+            std::fs::File::open(path).map_err(|error| Failure::new(file_error("open", path, &error)))?,
+        ),
     };
     let (sender, receiver) = mpsc::channel(4);
     std::thread::spawn(move || {

@@ -15,7 +15,8 @@ pub static CREATE: Command = Command {
     names: &[],
     flags: &[
         Flag::switch("attachable", "Enable manual container attachment"),
-        Flag::list("aux-address", "map", "Auxiliary IPv4 or IPv6 addresses used by Network driver").shown("map[]"),
+        Flag::list("aux-address", "map", "Auxiliary IPv4 or IPv6 addresses used by Network driver")
+            .shown("map[]"),
         Flag::text("config-from", "string", "The network from which to copy the configuration"),
         Flag::switch("config-only", "Create a configuration only network"),
         Flag::text("driver", "string", "Driver to manage the Network").short('d').default("bridge"),
@@ -40,7 +41,8 @@ pub static CREATE: Command = Command {
 async fn create(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let request = request(matches)?;
     let client = session.client().await?;
-    let created: NetworkCreateResponse = client.request(Method::POST, "/networks/create").json(&request).fetch().await?;
+    let created: NetworkCreateResponse =
+        client.request(Method::POST, "/networks/create").json(&request).fetch().await?;
     if !created.warning.is_empty() {
         streams::complain(&format!("WARNING: {}", created.warning));
     }
@@ -86,7 +88,12 @@ fn split(list: Vec<String>) -> Vec<String> {
 }
 
 /// Ranges, gateways and further addresses go to the subnet that holds them.
-fn ipam(subnets: &[String], ranges: &[String], gateways: &[String], auxiliary: &[String]) -> Result<Vec<IpamConfig>, Failure> {
+fn ipam(
+    subnets: &[String],
+    ranges: &[String],
+    gateways: &[String],
+    auxiliary: &[String],
+) -> Result<Vec<IpamConfig>, Failure> {
     if subnets.len() < ranges.len() || subnets.len() < gateways.len() {
         return Err("every ip-range or gateway must have a corresponding subnet".into());
     }
@@ -99,14 +106,18 @@ fn ipam(subnets: &[String], ranges: &[String], gateways: &[String], auxiliary: &
     }
     let holder = |configs: &[IpamConfig], address: &str| -> Option<usize> {
         let address: IpAddr = address.split('/').next()?.parse().ok()?;
-        configs.iter().position(|config| parse_subnet(&config.subnet).is_some_and(|subnet| holds(subnet, address)))
+        configs
+            .iter()
+            .position(|config| parse_subnet(&config.subnet).is_some_and(|subnet| holds(subnet, address)))
     };
     for range in ranges {
-        let at = holder(&configs, range).ok_or_else(|| Failure::new(format!("no matching subnet for range {range}")))?;
+        let at = holder(&configs, range)
+            .ok_or_else(|| Failure::new(format!("no matching subnet for range {range}")))?;
         configs[at].ip_range = range.clone();
     }
     for gateway in gateways {
-        let at = holder(&configs, gateway).ok_or_else(|| Failure::new(format!("no matching subnet for gateway {gateway}")))?;
+        let at = holder(&configs, gateway)
+            .ok_or_else(|| Failure::new(format!("no matching subnet for gateway {gateway}")))?;
         configs[at].gateway = gateway.clone();
     }
     for pair in auxiliary {
@@ -127,9 +138,7 @@ fn parse_subnet(text: &str) -> Option<(IpAddr, u32)> {
 
 fn holds((network, length): (IpAddr, u32), address: IpAddr) -> bool {
     match (network, address) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => {
-            length == 0 || (u32::from(a) ^ u32::from(b)) >> (32 - length) == 0
-        }
+        (IpAddr::V4(a), IpAddr::V4(b)) => length == 0 || (u32::from(a) ^ u32::from(b)) >> (32 - length) == 0,
         (IpAddr::V6(a), IpAddr::V6(b)) => {
             length == 0 || (u128::from(a) ^ u128::from(b)) >> (128 - length) == 0
         }

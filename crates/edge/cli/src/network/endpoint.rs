@@ -15,8 +15,12 @@ pub static CONNECT: Command = Command {
     flags: &[
         Flag::list("alias", "strings", "Add network-scoped alias for the container"),
         Flag::list("driver-opt", "strings", "driver options for the network"),
-        Flag::text("gw-priority", "int", "Highest gw-priority provides the default gateway. Accepts positive and negative values.")
-            .check(check::integer),
+        Flag::text(
+            "gw-priority",
+            "int",
+            "Highest gw-priority provides the default gateway. Accepts positive and negative values.",
+        )
+        .check(check::integer),
         Flag::text("ip", "string", "IPv4 address (e.g., \"172.30.100.104\")"),
         Flag::text("ip6", "string", "IPv6 address (e.g., \"2001:db8::33\")"),
         Flag::list("link", "list", "Add link to another container"),
@@ -33,7 +37,8 @@ fn some(list: Vec<String>) -> Option<Vec<String>> {
 
 async fn connect(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let (ip, ip6, local) = (matches.text("ip"), matches.text("ip6"), matches.list("link-local-ip"));
-    let ipam = EndpointIpamConfig { ipv4_address: ip.into(), ipv6_address: ip6.into(), link_local_ips: local };
+    let ipam =
+        EndpointIpamConfig { ipv4_address: ip.into(), ipv6_address: ip6.into(), link_local_ips: local };
     let options = list::pairs(&matches.list("driver-opt"));
     let request = NetworkConnectRequest {
         container: matches.argument(1).to_owned(),
@@ -62,8 +67,10 @@ pub static DISCONNECT: Command = Command {
 };
 
 async fn disconnect(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let request =
-        NetworkDisconnectRequest { container: matches.argument(1).to_owned(), force: matches.switch("force") };
+    let request = NetworkDisconnectRequest {
+        container: matches.argument(1).to_owned(),
+        force: matches.switch("force"),
+    };
     let client = session.client().await?;
     let path = format!("/networks/{}/disconnect", matches.argument(0));
     Ok(client.request(Method::POST, &path).json(&request).done().await?)

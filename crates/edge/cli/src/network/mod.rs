@@ -63,7 +63,9 @@ static LIST: Command = Command {
     about: "List networks",
     names: &["network ls", "network list"],
     flags: &[
-        Flag::list("filter", "filter", "Provide filter values (e.g. \"driver=bridge\")").short('f').check(check::filter),
+        Flag::list("filter", "filter", "Provide filter values (e.g. \"driver=bridge\")")
+            .short('f')
+            .check(check::filter),
         list::LIST_FLAG,
         Flag::switch("no-trunc", "Do not truncate the output"),
         Flag::switch("quiet", "Only display network IDs").short('q'),
@@ -119,7 +121,8 @@ static PRUNE: Command = Command {
     about: "Remove all unused networks",
     names: &[],
     flags: &[
-        Flag::list("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")").check(check::filter),
+        Flag::list("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")")
+            .check(check::filter),
         Flag::switch("force", "Do not prompt for confirmation").short('f'),
     ],
     arguments: Arguments::None,
@@ -138,7 +141,10 @@ async fn prune(session: &Session, matches: &Matches) -> Result<(), Failure> {
 }
 
 /// Prunes; the names of what went.
-pub async fn prune_networks(session: &Session, filters: &hull_api_types::Filters) -> Result<Vec<String>, Failure> {
+pub async fn prune_networks(
+    session: &Session,
+    filters: &hull_api_types::Filters,
+) -> Result<Vec<String>, Failure> {
     let client = session.client().await?;
     let call = client.request(Method::POST, "/networks/prune").query(|query| {
         query.filters(filters);

@@ -93,7 +93,9 @@ fn finish(session: &Session, mut auth: AuthConfig, answer: AuthResponse) -> Resu
 /// The whole of standard input, without the last line's end.
 fn read_stdin() -> Result<String, Failure> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::new(format!("reading the password: {error}")))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(format!("reading the password: {error}")))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
@@ -132,7 +134,10 @@ fn ask(user: &str, known: &str) -> Result<(String, String), Failure> {
 
 fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure::new(format!("reading the terminal: {error}")))?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| Failure::new(format!("reading the terminal: {error}")))?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 

@@ -14,7 +14,9 @@ pub static SEARCH: Command = Command {
     about: "Search Docker Hub for images",
     names: &[],
     flags: &[
-        Flag::list("filter", "filter", "Filter output based on conditions provided").short('f').check(check::filter),
+        Flag::list("filter", "filter", "Filter output based on conditions provided")
+            .short('f')
+            .check(check::filter),
         Flag::text("format", "string", "Pretty-print search using a Go template"),
         Flag::text("limit", "int", "Max number of search results").check(check::integer),
         Flag::switch("no-trunc", "Don't truncate output"),

@@ -19,7 +19,8 @@ pub fn keep(config: &ConfigFile, key: &str, auth: &AuthConfig) -> Result<bool, F
                 token => ("<token>", token),
             };
             let input = json!({"ServerURL": key, "Username": user, "Secret": secret}).to_string();
-            run_helper(helper, "store", input.as_bytes()).map_err(|why| Failure::new(format!("Error saving credentials: {why}")))?;
+            run_helper(helper, "store", input.as_bytes())
+                .map_err(|why| Failure::new(format!("Error saving credentials: {why}")))?;
             json!({})
         }
         None => {
@@ -61,5 +62,7 @@ pub fn forget(config: &ConfigFile, key: &str) -> Result<bool, Failure> {
 
 fn write(config: &ConfigFile) -> Result<(), Failure> {
     let path = config.directory.join("config.json");
-    config.write().map_err(|error| Failure::new(format!("Error saving credentials: {}", file_error("write", path, &error))))
+    config.write().map_err(|error| {
+        Failure::new(format!("Error saving credentials: {}", file_error("write", path, &error)))
+    })
 }

@@ -70,9 +70,16 @@ fn summary(usage: &DiskUsage) -> Vec<Value> {
         let all = usage.volumes.iter().filter_map(|volume| volume.usage_data.as_ref());
         all.filter(|data| !only_idle || data.ref_count == 0).map(|data| data.size.max(0)).sum::<i64>()
     };
-    let held = usage.volumes.iter().filter(|v| v.usage_data.as_ref().is_some_and(|data| data.ref_count > 0)).count();
+    let held =
+        usage.volumes.iter().filter(|v| v.usage_data.as_ref().is_some_and(|data| data.ref_count > 0)).count();
     vec![
-        row("Images", usage.images.len(), used.count(), usage.layers_size, (usage.layers_size - used_bytes).max(0)),
+        row(
+            "Images",
+            usage.images.len(),
+            used.count(),
+            usage.layers_size,
+            (usage.layers_size - used_bytes).max(0),
+        ),
         row(
             "Containers",
             containers.len(),
@@ -146,7 +153,8 @@ fn image_rows(image: &hull_api_types::ImageSummary) -> Vec<Value> {
             "Containers": image.containers.max(0).to_string(),
         })
     };
-    let tagged: Vec<Value> = image.repo_tags.iter().filter_map(|name| name.rsplit_once(':')).map(|(r, t)| row(r, t)).collect();
+    let tagged: Vec<Value> =
+        image.repo_tags.iter().filter_map(|name| name.rsplit_once(':')).map(|(r, t)| row(r, t)).collect();
     if tagged.is_empty() { vec![row("<none>", "<none>")] } else { tagged }
 }
 

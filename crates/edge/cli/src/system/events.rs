@@ -15,7 +15,9 @@ pub static EVENTS: Command = Command {
     about: "Get real time events from the server",
     names: &["system events", "events"],
     flags: &[
-        Flag::list("filter", "filter", "Filter output based on conditions provided").short('f').check(check::filter),
+        Flag::list("filter", "filter", "Filter output based on conditions provided")
+            .short('f')
+            .check(check::filter),
         Flag::text("format", "string", list::INSPECT_FLAG.help),
         Flag::text("since", "string", "Show all events created since timestamp"),
         Flag::text("until", "string", "Stream events until this timestamp"),
@@ -24,6 +26,15 @@ pub static EVENTS: Command = Command {
     interspersed: true,
     action: Action::Run(|session, matches| Box::pin(events(session, matches))),
 };
+
+const GO_NAMES: [(&str, &str); 6] = [
+    ("status", "Status"),
+    ("id", "ID"),
+    ("from", "From"),
+    ("scope", "Scope"),
+    ("timeNano", "TimeNano"),
+    ("time", "Time"),
+];
 
 async fn events(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let now = Timestamp::now();
@@ -43,10 +54,13 @@ async fn events(session: &Session, matches: &Matches) -> Result<(), Failure> {
         query.filters(&filters).text("since", &since).text("until", &until);
     });
     let mut stream = call.send().await?.messages::<Value>();
-    while let Some(document) = stream.next().await? {
+    while let Some(mut document) = stream.next().await? {
         let text = match template.as_deref() {
             Some("json") => format!("{}\n", document),
-            Some(template) => format::one(template, &with_go_names(document))?,
+            Some(template) => {
+                list::with_go_names(&mut document, template, &GO_NAMES);
+                format::one(template, &document)?
+            }
             None => shown(&document)?,
         };
         streams::print(&text);
@@ -54,26 +68,16 @@ async fn events(session: &Session, matches: &Matches) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The fields by the names that Go's struct has, which templates use.
-fn with_go_names(mut document: Value) -> Value {
-    let copy = document.clone();
-    for (from, to) in
-        [("status", "Status"), ("id", "ID"), ("from", "From"), ("scope", "Scope"), ("time", "Time"), ("timeNano", "TimeNano")]
-    {
-        document[to] = copy.get(from).cloned().unwrap_or_else(|| Value::String(String::new()));
-    }
-    document
-}
-
 /// `2026-11-20T22:00:00.000000000Z container start <id> (image=busybox, name=x)`.
 fn shown(document: &Value) -> Result<String, Failure> {
-    let event: EventMessage =
-        serde_json::from_value(document.clone()).map_err(|error| Failure::new(format!("an event: {error}")))?;
+    let event: EventMessage = serde_json::from_value(document.clone())
+        .map_err(|error| Failure::new(format!("an event: {error}")))?;
     let at = match event.time_nano {
         0 => Timestamp { seconds: event.time, nanoseconds: 0 },
         nano => Timestamp::from_unix_nanoseconds(nano.into()),
     };
-    let attributes: Vec<String> = event.actor.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let attributes: Vec<String> =
+        event.actor.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let tail = if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
     Ok(format!("{} {} {} {}{tail}\n", at.with_nine_digits(), event.kind, event.action, event.actor.id))
 }

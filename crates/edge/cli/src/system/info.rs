@@ -27,7 +27,8 @@ async fn info(session: &Session, matches: &Matches) -> Result<(), Failure> {
         "Plugins": [],
         "Version": env!("CARGO_PKG_VERSION"),
     });
-    let asked = async { Ok::<Value, Failure>(session.client().await?.request(Method::GET, "/info").fetch().await?) };
+    let asked =
+        async { Ok::<Value, Failure>(session.client().await?.request(Method::GET, "/info").fetch().await?) };
     let document = match asked.await {
         Ok(document) => document,
         Err(failure) => {
@@ -41,8 +42,8 @@ async fn info(session: &Session, matches: &Matches) -> Result<(), Failure> {
     };
     match matches.text("format") {
         "" => {
-            let info: SystemInfo =
-                serde_json::from_value(document).map_err(|error| Failure::new(format!("the engine's answer: {error}")))?;
+            let info: SystemInfo = serde_json::from_value(document)
+                .map_err(|error| Failure::new(format!("the engine's answer: {error}")))?;
             streams::print(&shown_client(&client));
             streams::print(&format!("\nServer:\n{}", shown_server(&info)));
             for warning in info.warnings.iter().flatten() {
@@ -52,6 +53,13 @@ async fn info(session: &Session, matches: &Matches) -> Result<(), Failure> {
         template => {
             let mut document = document;
             document["ClientInfo"] = client;
+            let names = [
+                ("CpuCfsPeriod", "CPUCfsPeriod"),
+                ("CpuCfsQuota", "CPUCfsQuota"),
+                ("HttpProxy", "HTTPProxy"),
+                ("HttpsProxy", "HTTPSProxy"),
+            ];
+            list::with_go_names(&mut document, template, &names);
             streams::print(&format::one(template, &document)?);
         }
     }
@@ -124,7 +132,8 @@ fn shown_server(info: &SystemInfo) -> String {
     }
     line(&mut text, "Experimental", info.experimental_build.to_string());
     let registries = &info.registry_config;
-    let insecure = registries.index_configs.values().filter(|index| !index.secure).map(|index| index.name.clone());
+    let insecure =
+        registries.index_configs.values().filter(|index| !index.secure).map(|index| index.name.clone());
     let insecure: Vec<String> = insecure.chain(registries.insecure_registry_cidrs.iter().cloned()).collect();
     if !insecure.is_empty() {
         text.push_str(" Insecure Registries:\n");

@@ -74,8 +74,12 @@ async fn inspect(session: &Session, matches: &Matches) -> Result<(), Failure> {
     check(format)?;
     if matches.changed("type") && !KINDS.iter().any(|(name, ..)| *name == kind) {
         return Err(match kind {
-            "" => Failure::new("type is empty: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\""),
-            _ => Failure::new(format!("unknown type: {kind:?}: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\"")),
+            "" => Failure::new(
+                "type is empty: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\"",
+            ),
+            _ => Failure::new(format!(
+                "unknown type: {kind:?}: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\""
+            )),
         });
     }
     let client = session.client().await?;
@@ -111,5 +115,6 @@ async fn lookup(client: &Client, wanted: &str, name: &str, size: bool) -> Result
 /// Whether the answer means that no object of this kind has the name: not found, or an engine without such objects.
 fn absent(error: &Error, kind: &str) -> bool {
     let foreign = matches!(kind, "service" | "task" | "node" | "plugin" | "secret");
-    error.is_not_found() || (foreign && error.status().is_some_and(|status| matches!(status, 400 | 406 | 500..)))
+    error.is_not_found()
+        || (foreign && error.status().is_some_and(|status| matches!(status, 400 | 406 | 500..)))
 }

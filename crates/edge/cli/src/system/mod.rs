@@ -1,7 +1,7 @@
 //! Commands of the group `system`, and those about the engine as a whole: `version`, `info`, `events`, `inspect`.
 
-mod dial;
 mod df;
+mod dial;
 mod events;
 mod info;
 pub mod inspect;

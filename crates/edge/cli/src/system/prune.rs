@@ -13,7 +13,8 @@ pub static PRUNE: Command = Command {
     names: &[],
     flags: &[
         Flag::switch("all", "Remove all unused images not just dangling ones").short('a'),
-        Flag::list("filter", "filter", "Provide filter values (e.g. \"label=<key>=<value>\")").check(check::filter),
+        Flag::list("filter", "filter", "Provide filter values (e.g. \"label=<key>=<value>\")")
+            .check(check::filter),
         Flag::switch("force", "Do not prompt for confirmation").short('f'),
         Flag::switch("volumes", "Prune anonymous volumes"),
     ],
@@ -23,14 +24,15 @@ pub static PRUNE: Command = Command {
 };
 
 fn warning(all: bool, volumes: bool) -> String {
-    let mut lines = vec![
-        "  - all stopped containers",
-        "  - all networks not used by at least one container",
-    ];
+    let mut lines = vec!["  - all stopped containers", "  - all networks not used by at least one container"];
     if volumes {
         lines.push("  - all anonymous volumes not used by at least one container");
     }
-    lines.push(if all { "  - all images without at least one container associated to them" } else { "  - all dangling images" });
+    lines.push(if all {
+        "  - all images without at least one container associated to them"
+    } else {
+        "  - all dangling images"
+    });
     format!("WARNING! This will remove:\n{}\n\nAre you sure you want to continue?", lines.join("\n"))
 }
 

@@ -43,8 +43,16 @@ async fn version(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let text = match matches.text("format") {
         "" => shown(&client, server.as_ref()),
         template => {
-            let server = server.as_ref().map(serde_json::to_value).transpose().map_err(|e| Failure::new(e.to_string()))?;
-            format::one(template, &json!({"Client": client, "Server": server}))?
+            let server = server
+                .as_ref()
+                .map(serde_json::to_value)
+                .transpose()
+                .map_err(|e| Failure::new(e.to_string()))?;
+            let mut document = json!({"Client": client, "Server": server});
+            for side in ["Client", "Server"] {
+                list::with_go_names(&mut document[side], template, &[("ApiVersion", "APIVersion")]);
+            }
+            format::one(template, &document)?
         }
     };
     streams::print(&text);

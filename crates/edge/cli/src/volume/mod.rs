@@ -48,7 +48,10 @@ static CREATE: Command = Command {
 async fn create(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let flag = matches.text("name");
     if !flag.is_empty() && !matches.arguments().is_empty() {
-        return Err("conflicting options: cannot specify a volume-name through both --name and as a positional arg".into());
+        return Err(
+            "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
+                .into(),
+        );
     }
     let request = VolumeCreateOptions {
         name: if flag.is_empty() { matches.argument(0) } else { flag }.to_owned(),
@@ -85,7 +88,9 @@ static LIST: Command = Command {
     names: &["volume ls", "volume list"],
     flags: &[
         Flag::switch("cluster", "Display only cluster volumes, and use cluster volume list formatting"),
-        Flag::list("filter", "filter", "Provide filter values (e.g. \"dangling=true\")").short('f').check(check::filter),
+        Flag::list("filter", "filter", "Provide filter values (e.g. \"dangling=true\")")
+            .short('f')
+            .check(check::filter),
         list::LIST_FLAG,
         Flag::switch("quiet", "Only display volume names").short('q'),
     ],
@@ -154,8 +159,9 @@ static PRUNE: Command = Command {
 
 async fn prune(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let kind = if matches.switch("all") { "" } else { "anonymous " };
-    let warning =
-        format!("WARNING! This will remove {kind}local volumes not used by at least one container.\nAre you sure you want to continue?");
+    let warning = format!(
+        "WARNING! This will remove {kind}local volumes not used by at least one container.\nAre you sure you want to continue?"
+    );
     if !matches.switch("force") && !streams::confirm(&warning) {
         return Err(Failure::new("volume prune has been cancelled"));
     }
@@ -170,7 +176,10 @@ async fn prune(session: &Session, matches: &Matches) -> Result<(), Failure> {
 }
 
 /// Prunes; the names of what went, and how many bytes.
-pub async fn prune_volumes(session: &Session, filters: &hull_api_types::Filters) -> Result<(Vec<String>, u64), Failure> {
+pub async fn prune_volumes(
+    session: &Session,
+    filters: &hull_api_types::Filters,
+) -> Result<(Vec<String>, u64), Failure> {
     let client = session.client().await?;
     let call = client.request(Method::POST, "/volumes/prune").query(|query| {
         query.filters(filters);

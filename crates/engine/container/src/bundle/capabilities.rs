@@ -54,7 +54,12 @@ pub fn bounding(host: &HostConfig, privileged: bool, grantable: &[String]) -> Ve
 ///
 /// Ambient and inheritable stay empty, always (CVE-2016-8867, CVE-2022-24769): a user other than root gains what is
 /// in the bounding set through a set-user-id program or file capabilities only.
-pub fn capability_sets(host: &HostConfig, privileged: bool, uid: u32, grantable: &[String]) -> oci::Capabilities {
+pub fn capability_sets(
+    host: &HostConfig,
+    privileged: bool,
+    uid: u32,
+    grantable: &[String],
+) -> oci::Capabilities {
     let bounding = bounding(host, privileged, grantable);
     let held = if uid == 0 { bounding.clone() } else { Vec::new() };
     oci::Capabilities {

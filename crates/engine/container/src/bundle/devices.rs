@@ -27,7 +27,9 @@ pub fn parse_rule(text: &str) -> Option<DeviceCgroup> {
     let (kind, numbers, access) = (words.next()?, words.next()?, words.next()?);
     let number = |text: &str| match text {
         "*" => Some(None),
-        digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok().map(Some),
+        digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok().map(Some)
+        }
         _ => None,
     };
     let (major, minor) = numbers.split_once(':')?;

@@ -12,7 +12,7 @@ mod resources;
 
 pub use capabilities::{DEFAULT_CAPABILITIES, capability_sets};
 pub use devices::{default_rules, parse_rule as parse_device_rule};
-pub use mounts::{tmpfs_options, ResolvedMount, ShmSource, Source};
+pub use mounts::{ResolvedMount, ShmSource, Source, tmpfs_options};
 pub use namespaces::{Join, NamespacePlan};
 pub use process::{environment, exec_process};
 pub use resources::{BlockDevices, resources};
@@ -41,7 +41,8 @@ pub const MASKED_PATHS: [&str; 12] = [
 ];
 
 /// What a container cannot write, unless it is privileged.
-pub const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub const READONLY_PATHS: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// What this start found out.
 #[derive(Debug, Clone, Default)]

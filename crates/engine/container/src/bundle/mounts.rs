@@ -69,14 +69,18 @@ pub fn mounts(spec: &ContainerSpec, resolved: &Resolved) -> Vec<Mount> {
     let replaced = |destination: &str| {
         own.contains(destination) || (own.contains("/dev") && destination.starts_with("/dev/"))
     };
-    let mut all: Vec<Mount> = system_mounts(spec, resolved).into_iter().filter(|m| !replaced(&m.destination)).collect();
+    let mut all: Vec<Mount> =
+        system_mounts(spec, resolved).into_iter().filter(|m| !replaced(&m.destination)).collect();
     let mut asked: Vec<Mount> = resolved.mounts.iter().map(asked_mount).collect();
     for (path, destination) in
         resolved.network_files.iter().zip(["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"])
     {
         if !path.as_os_str().is_empty() && !own.contains(destination) {
-            let options: &[&str] =
-                if spec.host_config.readonly_rootfs { &["rbind", "rprivate", "ro"] } else { &["rbind", "rprivate"] };
+            let options: &[&str] = if spec.host_config.readonly_rootfs {
+                &["rbind", "rprivate", "ro"]
+            } else {
+                &["rbind", "rprivate"]
+            };
             asked.push(bind(destination, path, options));
         }
     }

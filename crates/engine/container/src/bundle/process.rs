@@ -56,7 +56,13 @@ fn working_directory(path: &str) -> String {
 
 /// The variables: Docker's, then the container's, then `more`, each replacing those before. An entry without `=`
 /// takes a variable away.
-pub fn environment(spec: &ContainerSpec, hostname: &str, tty: bool, home: &str, more: &[String]) -> Vec<String> {
+pub fn environment(
+    spec: &ContainerSpec,
+    hostname: &str,
+    tty: bool,
+    home: &str,
+    more: &[String],
+) -> Vec<String> {
     let mut env = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
     if tty {
         env.push("TERM=xterm".into());
@@ -104,10 +110,12 @@ pub fn exec_process(
     let host = &spec.host_config;
     let security = spec::parse_security_options(host).unwrap_or_default();
     let cwd = if request.working_dir.is_empty() { &spec.config.working_dir } else { &request.working_dir };
-    let size = request.console_size.filter(|_| request.tty).filter(|[height, width]| *height > 0 && *width > 0);
+    let size =
+        request.console_size.filter(|_| request.tty).filter(|[height, width]| *height > 0 && *width > 0);
     oci::Process {
         terminal: request.tty,
-        console_size: size.map(|[height, width]| oci::ConsoleSize { height: height.into(), width: width.into() }),
+        console_size: size
+            .map(|[height, width]| oci::ConsoleSize { height: height.into(), width: width.into() }),
         user: oci_user(user),
         args: request.cmd.clone().unwrap_or_default(),
         env: environment(spec, hostname, request.tty, &user.home, request.env.as_deref().unwrap_or_default()),

@@ -30,7 +30,8 @@ fn memory(wanted: &Resources) -> Option<oci::Memory> {
     let memory = oci::Memory {
         limit: positive(wanted.memory),
         reservation: positive(wanted.memory_reservation),
-        swap: (wanted.memory_swap != 0 && (wanted.memory > 0 || wanted.memory_swap > 0)).then_some(wanted.memory_swap),
+        swap: (wanted.memory_swap != 0 && (wanted.memory > 0 || wanted.memory_swap > 0))
+            .then_some(wanted.memory_swap),
         swappiness: wanted.memory_swappiness.and_then(|value| u64::try_from(value).ok()),
         disable_oom_killer: wanted.oom_kill_disable.filter(|disable| *disable),
         ..oci::Memory::default()
@@ -61,11 +62,22 @@ fn cpu(wanted: &Resources) -> Option<oci::Cpu> {
 fn block_io(wanted: &Resources, devices: &BlockDevices) -> Option<oci::BlockIo> {
     let throttle = |list: &Option<Vec<ThrottleDevice>>| {
         let known = list.iter().flatten().filter_map(|device| Some((device, devices.get(&device.path)?)));
-        known.map(|(device, (major, minor))| oci::ThrottleDevice { major: *major, minor: *minor, rate: device.rate }).collect()
+        known
+            .map(|(device, (major, minor))| oci::ThrottleDevice {
+                major: *major,
+                minor: *minor,
+                rate: device.rate,
+            })
+            .collect()
     };
     let weights = wanted.blkio_weight_device.iter().flatten().filter_map(|device| {
         let (major, minor) = devices.get(&device.path)?;
-        Some(oci::WeightDevice { major: *major, minor: *minor, weight: Some(device.weight), leaf_weight: None })
+        Some(oci::WeightDevice {
+            major: *major,
+            minor: *minor,
+            weight: Some(device.weight),
+            leaf_weight: None,
+        })
     });
     let block = oci::BlockIo {
         weight: Some(wanted.blkio_weight).filter(|weight| *weight > 0),
@@ -93,7 +105,8 @@ mod tests {
     #[test]
     fn no_limits_are_nothing() {
         assert_eq!(resources(&Resources::default(), &BlockDevices::new()), oci::Resources::default());
-        let wanted = Resources { memory: 10 << 20, memory_swap: -1, pids_limit: Some(0), ..Default::default() };
+        let wanted =
+            Resources { memory: 10 << 20, memory_swap: -1, pids_limit: Some(0), ..Default::default() };
         let limits = resources(&wanted, &BlockDevices::new());
         assert_eq!(limits.memory.unwrap().swap, Some(-1));
         assert_eq!(limits.pids.unwrap().limit, -1);

@@ -10,7 +10,13 @@ use hull_types::{Digest, Timestamp};
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn host() -> Host {
-    Host { cpus: 4, cpuset_cpus: "0-3".into(), cpuset_mems: "0".into(), cgroup_v2: false, hostname: "metal".into() }
+    Host {
+        cpus: 4,
+        cpuset_cpus: "0-3".into(),
+        cpuset_mems: "0".into(),
+        cgroup_v2: false,
+        hostname: "metal".into(),
+    }
 }
 
 fn image() -> Execution {
@@ -23,7 +29,8 @@ fn image() -> Execution {
 
 fn spec(request: &str) -> ContainerSpec {
     let request: ContainerCreateRequest = serde_json::from_str(request).unwrap();
-    let plan = crate::spec::plan(request, &image(), Vec::new(), &ContainersConfig::default(), &host()).unwrap();
+    let plan =
+        crate::spec::plan(request, &image(), Vec::new(), &ContainersConfig::default(), &host()).unwrap();
     let Plan { mut config, host_config, networks, mounts, .. } = plan;
     if config.hostname.is_empty() {
         config.hostname = ID[..12].into();
@@ -63,7 +70,11 @@ fn golden(name: &str, spec: &oci::Spec) {
         std::fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
         std::fs::write(&path, &text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{name}: see the change, then run with HULL_BLESS=1");
+    assert_eq!(
+        text,
+        std::fs::read_to_string(&path).unwrap(),
+        "{name}: see the change, then run with HULL_BLESS=1"
+    );
 }
 
 #[test]
@@ -139,6 +150,7 @@ fn what_is_asked_for_replaces_what_all_have() {
     };
     found.mounts = vec![bind("/h", "/dev"), bind("/x", "/etc/hosts")];
     let oci = oci_spec(&spec, &found);
-    let count = |destination: &str| oci.mounts.iter().filter(|mount| mount.destination == destination).count();
+    let count =
+        |destination: &str| oci.mounts.iter().filter(|mount| mount.destination == destination).count();
     assert_eq!((count("/dev"), count("/dev/pts"), count("/dev/shm"), count("/etc/hosts")), (1, 0, 0, 1));
 }

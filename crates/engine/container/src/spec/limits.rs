@@ -13,9 +13,14 @@ pub fn check_resources(resources: &mut Resources, host: &Host) -> Result<Vec<Str
     check_cpusets(resources, host)?;
     check_block_io(resources)?;
     check_ulimits(resources)?;
+    // What says "no limit" or "the kernel's" is kept as nothing said, as Docker shows it.
+    resources.pids_limit = resources.pids_limit.filter(|limit| *limit > 0);
+    resources.memory_swappiness = resources.memory_swappiness.filter(|value| *value != -1);
     let mut warnings = Vec::new();
     if resources.kernel_memory != 0 || resources.kernel_memory_tcp != 0 {
-        warnings.push("Specifying a kernel memory limit is deprecated and will be removed in a future release.".into());
+        warnings.push(
+            "Specifying a kernel memory limit is deprecated and will be removed in a future release.".into(),
+        );
     }
     if host.cgroup_v2 && resources.memory_swappiness.is_some_and(|value| value != -1) {
         warnings.push(
@@ -179,7 +184,13 @@ mod tests {
     use super::*;
 
     fn host() -> Host {
-        Host { cpus: 2, cpuset_cpus: "0-1".into(), cpuset_mems: "0".into(), cgroup_v2: false, hostname: "h".into() }
+        Host {
+            cpus: 2,
+            cpuset_cpus: "0-1".into(),
+            cpuset_mems: "0".into(),
+            cgroup_v2: false,
+            hostname: "h".into(),
+        }
     }
     fn check(change: impl FnOnce(&mut Resources)) -> String {
         let mut resources = Resources::default();
@@ -200,7 +211,7 @@ mod tests {
             "Requested CPUs are not available - requested 5, available: 0-1"
         );
         assert_eq!(check(|r| r.cpuset_cpus = "0-a".into()), "Invalid value 0-a for cpuset cpus");
-        assert_eq!(check(|r| r.cpuset_cpus = "0-9999999,".repeat(400)).is_empty(), false);
+        assert!(!check(|r| r.cpuset_cpus = "0-9999999,".repeat(400)).is_empty());
         assert_eq!(check(|r| r.blkio_weight = 5), "Range of blkio weight is from 10 to 1000");
     }
 }

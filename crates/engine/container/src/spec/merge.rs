@@ -43,6 +43,8 @@ pub fn image_into(config: &mut ContainerConfig, image: &Execution) -> Result<()>
 
 fn union(wanted: &mut Option<Set>, image: &BTreeMap<String, serde_json::Value>) {
     if image.is_empty() {
+        // Clients send an empty set where they mean none, and read null there.
+        *wanted = wanted.take().filter(|set| !set.is_empty());
         return;
     }
     let set = wanted.get_or_insert_default();
@@ -74,7 +76,7 @@ fn merge_command(config: &mut ContainerConfig, image: &Execution) {
 
 fn merge_health(wanted: &mut Option<HealthConfig>, image: &Execution) {
     let image = image.healthcheck.as_ref();
-    let Some(image) = image.and_then(|value| HealthConfig::deserialize_lenient(value)) else { return };
+    let Some(image) = image.and_then(HealthConfig::deserialize_lenient) else { return };
     let Some(wanted) = wanted else {
         *wanted = Some(image);
         return;

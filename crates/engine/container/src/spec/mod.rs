@@ -14,7 +14,7 @@ mod security;
 mod validate;
 
 pub use limits::check_resources;
-pub use mounts::{clean, MountKind, MountSpec, VolumeSource, from_other};
+pub use mounts::{MountKind, MountSpec, VolumeSource, clean, from_other};
 pub use name::{check_name, random_name};
 pub use security::{CAPABILITIES, SeccompChoice, SecurityOptions, parse_security_options};
 pub use validate::check_restart_policy;

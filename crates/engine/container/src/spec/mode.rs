@@ -52,7 +52,9 @@ fn check_network(host: &HostConfig, config: &ContainerConfig) -> Result<()> {
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let conflict = |what: &str| Err(Error::invalid(format!("conflicting options: {what}")));
     if host.network_mode == "host" && some(&host.links) {
-        return conflict("host type networking can't be used with links. This would result in undefined behavior");
+        return conflict(
+            "host type networking can't be used with links. This would result in undefined behavior",
+        );
     }
     let Some(name) = of_container(&host.network_mode) else { return Ok(()) };
     if name.is_empty() {
@@ -62,7 +64,9 @@ fn check_network(host: &HostConfig, config: &ContainerConfig) -> Result<()> {
         return conflict("hostname and the network mode");
     }
     if some(&host.links) {
-        return conflict("container type network can't be used with links. This would result in undefined behavior");
+        return conflict(
+            "container type network can't be used with links. This would result in undefined behavior",
+        );
     }
     if some(&host.dns) {
         return conflict("dns and the network mode");

@@ -104,7 +104,11 @@ impl MountSpec {
 }
 
 /// Plans the mounts of a container, sorted so that parents come first.
-pub fn plan(config: &ContainerConfig, host: &HostConfig, inherited: Vec<MountSpec>) -> Result<Vec<MountSpec>> {
+pub fn plan(
+    config: &ContainerConfig,
+    host: &HostConfig,
+    inherited: Vec<MountSpec>,
+) -> Result<Vec<MountSpec>> {
     let mut mounts: Vec<MountSpec> = Vec::new();
     // `--volumes-from`: a later one replaces an earlier one, and what is asked for by itself replaces both.
     for mount in inherited {
@@ -131,7 +135,8 @@ pub fn plan(config: &ContainerConfig, host: &HostConfig, inherited: Vec<MountSpe
         if !mounts.iter().any(|known| known.destination == destination) {
             let mut mount = MountSpec::new(MountKind::Volume, "", &destination);
             mount.anonymous = true;
-            mount.volume = Some(VolumeSource { driver: host.volume_driver.clone(), ..VolumeSource::default() });
+            mount.volume =
+                Some(VolumeSource { driver: host.volume_driver.clone(), ..VolumeSource::default() });
             mounts.push(mount);
         }
     }
@@ -159,7 +164,9 @@ pub fn clean(path: &str) -> String {
 }
 
 fn invalid_spec(raw: &str, why: &str) -> Error {
-    Error::invalid(format!("invalid volume specification: '{raw}': invalid mount config for type \"volume\": invalid specification: {why}"))
+    Error::invalid(format!(
+        "invalid volume specification: '{raw}': invalid mount config for type \"volume\": invalid specification: {why}"
+    ))
 }
 
 /// `[source:]destination[:mode]`.
@@ -315,7 +322,8 @@ fn from_mount(mount: &Mount, default_driver: &str) -> Result<MountSpec> {
             if mount.source.is_empty() {
                 return Err(config_error("image", "field Source must not be empty"));
             }
-            spec.subpath = mount.image_options.as_ref().map(|options| options.subpath.clone()).unwrap_or_default();
+            spec.subpath =
+                mount.image_options.as_ref().map(|options| options.subpath.clone()).unwrap_or_default();
             spec.read_only = true;
         }
     }
@@ -394,9 +402,36 @@ fn from_tmpfs(path: &str, options: &str) -> Result<MountSpec> {
     let destination = check_destination(MountKind::Tmpfs, path)?;
     let list: Vec<String> = options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
     let flags = [
-        "ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "atime", "noatime", "relatime",
-        "norelatime", "strictatime", "nostrictatime", "diratime", "nodiratime", "sync", "async", "dirsync", "bind",
-        "rbind", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable", "defaults",
+        "ro",
+        "rw",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "atime",
+        "noatime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "nostrictatime",
+        "diratime",
+        "nodiratime",
+        "sync",
+        "async",
+        "dirsync",
+        "bind",
+        "rbind",
+        "private",
+        "rprivate",
+        "slave",
+        "rslave",
+        "shared",
+        "rshared",
+        "unbindable",
+        "runbindable",
+        "defaults",
     ];
     let keys = ["mode", "uid", "gid", "size", "nr_inodes", "nr_blocks", "mpol"];
     for option in &list {
@@ -418,7 +453,9 @@ fn from_tmpfs(path: &str, options: &str) -> Result<MountSpec> {
 /// The mounts that another container's lend, with the mode of `--volumes-from name:mode`.
 pub fn from_other(mounts: &[MountSpec], mode: &str) -> Result<Vec<MountSpec>> {
     let flags = parse_mode(mode).filter(|flags| flags.propagation.is_none() && !flags.no_copy);
-    let Some(flags) = flags else { return Err(Error::invalid(format!("invalid mode for volumes-from: {mode}"))) };
+    let Some(flags) = flags else {
+        return Err(Error::invalid(format!("invalid mode for volumes-from: {mode}")));
+    };
     let lent = mounts.iter().filter(|mount| !mount.hidden && mount.kind != MountKind::Tmpfs);
     Ok(lent
         .cloned()

@@ -76,7 +76,8 @@ pub fn check_restart_policy(policy: &RestartPolicy) -> Result<()> {
     let count = policy.maximum_retry_count;
     match policy.name.as_str() {
         "" | "no" | "always" | "unless-stopped" => {
-            let mut text = "invalid restart policy: maximum retry count can only be used with 'on-failure'".to_owned();
+            let mut text =
+                "invalid restart policy: maximum retry count can only be used with 'on-failure'".to_owned();
             if count < 0 {
                 text.push_str(" and cannot be negative");
             }

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::options::RemoveOptions;
 use crate::record::{NetworkState, Phase};
 use crate::restart::{self, Ended};
+use crate::spec::MountKind;
 use hull_task::client::remove_leftovers;
 use hull_task::{Exit, Status, Task};
 use hull_types::Timestamp;
@@ -45,6 +46,9 @@ impl Supervisor {
         let lasted = exit.at.seconds.saturating_sub(self.state.started_at.seconds).max(0);
         let attributes = [("exitCode", exit.code.to_string()), ("execDuration", lasted.to_string())];
         self.engine.event(&self.spec, "die", &attributes);
+        for mount in self.spec.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+            self.engine.volumes.unmounted(&mount.source, &self.spec.id);
+        }
         self.follow_up(restart).await;
     }
 
@@ -98,7 +102,8 @@ impl Supervisor {
             }
             for reply in started {
                 let text = result.as_ref().err().map(ToString::to_string);
-                let own = std::mem::replace(&mut result, text.map_or(Ok(()), |text| Err(Error::Conflict(text))));
+                let own =
+                    std::mem::replace(&mut result, text.map_or(Ok(()), |text| Err(Error::Conflict(text))));
                 let _ = reply.send(own);
             }
             return;
@@ -119,7 +124,8 @@ impl Supervisor {
     pub(super) async fn release(&mut self) {
         let (engine, id) = (Arc::clone(&self.engine), self.spec.id.clone());
         let shares = self.spec.host_config.ipc_mode == "shareable";
-        if !self.spec.has_own_network() && !shares {
+        let in_another = self.spec.host_config.network_mode.starts_with("container:");
+        if in_another && !shares {
             return;
         }
         let released = blocking(move || {

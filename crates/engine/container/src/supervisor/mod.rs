@@ -98,7 +98,13 @@ impl Live {
     fn new(task: Task) -> Self {
         let waiting = task.clone();
         let events = task.events();
-        Self { exit: Box::pin(async move { waiting.wait().await }), events, task, since: Instant::now(), health: None }
+        Self {
+            exit: Box::pin(async move { waiting.wait().await }),
+            events,
+            task,
+            since: Instant::now(),
+            health: None,
+        }
     }
 }
 
@@ -193,7 +199,9 @@ impl Supervisor {
                 let result = self.start_by_hand().await;
                 let _ = reply.send(result);
             }
-            Request::Stop { signal, timeout, reply } => self.stop(signal, timeout, AfterExit::Stopped(reply)).await,
+            Request::Stop { signal, timeout, reply } => {
+                self.stop(signal, timeout, AfterExit::Stopped(reply)).await
+            }
             Request::Restart { signal, timeout, reply } => self.restart(signal, timeout, reply).await,
             Request::Kill { signal, reply } => self.kill(signal, reply).await,
             Request::Pause(reply) => {

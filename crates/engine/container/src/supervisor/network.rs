@@ -12,14 +12,17 @@ impl Supervisor {
     pub(super) async fn connect(&mut self, network: String, settings: EndpointSettings) -> Result<()> {
         self.check_changeable()?;
         let networks = self.engine.networks.clone();
-        let (id, pid, wanted) = (self.spec.id.clone(), self.live.as_ref().map(|_| self.state.pid), settings.clone());
+        let (id, pid, wanted) =
+            (self.spec.id.clone(), self.live.as_ref().map(|_| self.state.pid), settings.clone());
         let (name, actual) = blocking(move || {
             let Some(pid) = pid else {
                 let found = networks.inspect(&network).map_err(Error::service)?;
                 return Ok((found.name, None));
             };
-            let netns = hull_sys::netns::of_process(pid).map_err(Error::io("open the container's network"))?;
-            let (name, actual) = networks.connect(&network, &id, netns.as_fd(), &wanted).map_err(Error::service)?;
+            let netns =
+                hull_sys::netns::of_process(pid).map_err(Error::io("open the container's network"))?;
+            let (name, actual) =
+                networks.connect(&network, &id, netns.as_fd(), &wanted).map_err(Error::service)?;
             Ok((name, Some(actual)))
         })
         .await?;
@@ -51,7 +54,8 @@ impl Supervisor {
         let live = pid.is_some();
         let name = blocking(move || {
             if let Some(pid) = pid {
-                let netns = hull_sys::netns::of_process(pid).map_err(Error::io("open the container's network"))?;
+                let netns =
+                    hull_sys::netns::of_process(pid).map_err(Error::io("open the container's network"))?;
                 return networks.disconnect(&network, &id, Some(netns.as_fd())).map_err(Error::service);
             }
             match networks.inspect(&network) {

@@ -63,7 +63,9 @@ pub(crate) fn user_in(root: &InRoot, text: &str, groups: &[String]) -> Result<Us
 
 fn first_user(engine: &Engine, spec: &ContainerSpec, rootfs: &Rootfs) -> Result<User> {
     let mount = |rootfs: &Rootfs| {
-        hull_sys::mount_rootfs(rootfs).map(InRoot::new).map_err(Error::io(format!("mount the files of {}", spec.id)))
+        hull_sys::mount_rootfs(rootfs)
+            .map(InRoot::new)
+            .map_err(Error::io(format!("mount the files of {}", spec.id)))
     };
     // The container's own changes count once there are any below /etc, or where /etc itself may lead elsewhere.
     let changed = rootfs.upper.as_ref().is_none_or(|upper| upper.join("etc").symlink_metadata().is_ok());
@@ -142,11 +144,15 @@ fn volume_source(engine: &Engine, spec: &ContainerSpec, mount: &MountSpec) -> Re
             "volume {}: a subpath of a volume with a file system of its own",
             mount.source
         ))),
-        VolumeMount::Mount { fstype, device, options } if options.iter().any(|o| o == "bind" || o == "rbind") => {
+        VolumeMount::Mount { fstype, device, options }
+            if options.iter().any(|o| o == "bind" || o == "rbind") =>
+        {
             let _ = fstype;
             Ok(Source::Bind(device.into()))
         }
-        VolumeMount::Mount { fstype, device, options } => Ok(Source::FileSystem { kind: fstype, device, options }),
+        VolumeMount::Mount { fstype, device, options } => {
+            Ok(Source::FileSystem { kind: fstype, device, options })
+        }
     }
 }
 
@@ -172,7 +178,9 @@ fn image_source(engine: &Engine, mount: &MountSpec) -> Result<Source> {
     let mut lowers = Vec::new();
     for lower in &view.lowers {
         match lower {
-            Lower::Directory(path) => lowers.push(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:")),
+            Lower::Directory(path) => {
+                lowers.push(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:"))
+            }
         }
     }
     match view.lowers.as_slice() {

@@ -17,7 +17,8 @@ impl Supervisor {
         let refuse = |why: &str| {
             Err(Error::conflict(format!("cannot remove container \"/{}\": {why}", self.spec.name)))
         };
-        let running = |word: &str| format!("container is {word}: stop the container before removing or force remove");
+        let running =
+            |word: &str| format!("container is {word}: stop the container before removing or force remove");
         match self.phase() {
             Phase::Paused if !options.force => {
                 let _ = reply.send(refuse("container is paused and must be unpaused first"));

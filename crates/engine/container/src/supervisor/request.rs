@@ -21,24 +21,61 @@ pub(crate) struct PendingAttach {
 #[derive(Debug)]
 pub(crate) enum Request {
     Start(Reply<()>),
-    Stop { signal: Option<i32>, timeout: Option<i64>, reply: Reply<()> },
-    Restart { signal: Option<i32>, timeout: Option<i64>, reply: Reply<()> },
-    Kill { signal: i32, reply: Reply<()> },
+    Stop {
+        signal: Option<i32>,
+        timeout: Option<i64>,
+        reply: Reply<()>,
+    },
+    Restart {
+        signal: Option<i32>,
+        timeout: Option<i64>,
+        reply: Reply<()>,
+    },
+    Kill {
+        signal: i32,
+        reply: Reply<()>,
+    },
     Pause(Reply<()>),
     Unpause(Reply<()>),
-    Rename { name: String, reply: Reply<()> },
-    Update { request: Box<ContainerUpdateRequest>, reply: Reply<ContainerUpdateResponse> },
-    Remove { options: RemoveOptions, reply: Reply<()> },
+    Rename {
+        name: String,
+        reply: Reply<()>,
+    },
+    Update {
+        request: Box<ContainerUpdateRequest>,
+        reply: Reply<ContainerUpdateResponse>,
+    },
+    Remove {
+        options: RemoveOptions,
+        reply: Reply<()>,
+    },
     Attach(PendingAttach),
-    Resize { height: u32, width: u32, reply: Reply<()> },
-    Connect { network: String, settings: Box<EndpointSettings>, reply: Reply<()> },
-    Disconnect { network: String, force: bool, reply: Reply<()> },
+    Resize {
+        height: u32,
+        width: u32,
+        reply: Reply<()>,
+    },
+    Connect {
+        network: String,
+        settings: Box<EndpointSettings>,
+        reply: Reply<()>,
+    },
+    Disconnect {
+        network: String,
+        force: bool,
+        reply: Reply<()>,
+    },
     /// The health check of the process `of` found something.
-    Health { of: i32, health: Health },
+    Health {
+        of: i32,
+        health: Health,
+    },
     /// The daemon came up: find out what became of the container.
     Adopt(Reply<()>),
     /// All containers were adopted: finish removals, apply the restart policy.
-    Boot { reply: Reply<()> },
+    Boot {
+        reply: Reply<()>,
+    },
     /// The daemon leaves; the container goes on.
     Leave,
 }

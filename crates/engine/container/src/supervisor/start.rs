@@ -23,7 +23,9 @@ impl Supervisor {
     pub(super) async fn start_by_hand(&mut self) -> Result<()> {
         match self.phase() {
             Phase::Running | Phase::Restarting => return Err(Error::NotModified(self.spec.id.clone())),
-            Phase::Paused => return Err(Error::conflict("cannot start a paused container, try unpause instead")),
+            Phase::Paused => {
+                return Err(Error::conflict("cannot start a paused container, try unpause instead"));
+            }
             Phase::Removing | Phase::Dead => {
                 return Err(Error::conflict("container is marked for removal and cannot be started"));
             }
@@ -157,13 +159,25 @@ impl Supervisor {
         self.live = Some(live);
         self.engine.images.uses().set(&self.spec.id, &self.spec.image, true);
         self.record();
+        for mount in self.spec.mounts.iter().filter(|mount| mount.kind == spec::MountKind::Volume) {
+            let (name, destination) = (&mount.source, &mount.destination);
+            self.engine.volumes.mounted(
+                name,
+                &self.spec.id,
+                destination,
+                !mount.read_only,
+                &mount.propagation,
+            );
+        }
         self.engine.event(&self.spec, "start", &[]);
     }
 
     /// Starts the health check of a process, if the container has one.
     pub(super) fn begin_health(&mut self, live: &mut Live) {
         self.state.health = None;
-        let (Some(check), Some(sender)) = (crate::health::check_of(&self.spec), self.sender.upgrade()) else { return };
+        let (Some(check), Some(sender)) = (crate::health::check_of(&self.spec), self.sender.upgrade()) else {
+            return;
+        };
         self.state.health = Some(hull_api_types::Health {
             status: "starting".into(),
             failing_streak: 0,
@@ -214,7 +228,8 @@ fn links(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<Link>> {
                     other.spec.name, spec.name
                 )));
             }
-            let names = vec![alias.to_owned(), Engine::short(&other.spec.id).to_owned(), other.spec.name.clone()];
+            let names =
+                vec![alias.to_owned(), Engine::short(&other.spec.id).to_owned(), other.spec.name.clone()];
             Ok(Link { container_id: other.spec.id.clone(), names })
         })
         .collect()
@@ -254,7 +269,11 @@ fn write_bundle(
     let rootfs = prepared.rootfs.clone();
     let runtime = runtime_kind(engine, spec)?;
     if runtime != RuntimeKind::Hull {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join("rootfs")).map_err(failed())?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory.join("rootfs"))
+            .map_err(failed())?;
     }
     let resolved = resolved(engine, spec, attachment, prepared, console, &directory)?;
     let text = serde_json::to_vec(&bundle::oci_spec(spec, &resolved))
@@ -269,7 +288,8 @@ fn write_bundle(
         log: log_target(engine, spec)?,
         runtime,
         terminal: spec.config.tty,
-        console_size: console.map(|(height, width)| ConsoleSize { width: width as u16, height: height as u16 }),
+        console_size: console
+            .map(|(height, width)| ConsoleSize { width: width as u16, height: height as u16 }),
         stdin_open: spec.config.open_stdin,
         stdin_once: spec.config.stdin_once,
         own_pid_namespace,
@@ -297,7 +317,11 @@ fn resolved(
     let init = host.init.unwrap_or(engine.config.init) && pid == Join::Own;
     Ok(Resolved {
         user: prepared.user,
-        namespaces: NamespacePlan { network, pid, ipc: join_other(engine, spec, &host.ipc_mode, "IPC", "ipc")? },
+        namespaces: NamespacePlan {
+            network,
+            pid,
+            ipc: join_other(engine, spec, &host.ipc_mode, "IPC", "ipc")?,
+        },
         mounts: prepared.mounts,
         network_files: network_files(engine, spec, attachment, &hostname, directory)?,
         hostname,
@@ -352,14 +376,18 @@ fn runtime_kind(engine: &Engine, spec: &ContainerSpec) -> Result<RuntimeKind> {
 fn log_target(engine: &Engine, spec: &ContainerSpec) -> Result<LogTarget> {
     let log = &spec.host_config.log_config;
     let driver = hull_logs::parse_options(&log.kind, &log.config).map_err(Error::service)?;
-    let hull_logs::Driver::JsonFile { max_size, max_file, labels, env } = driver else { return Ok(LogTarget::None) };
+    let hull_logs::Driver::JsonFile { max_size, max_file, labels, env } = driver else {
+        return Ok(LogTarget::None);
+    };
     let home = engine.home(&spec.id);
     let failed = Error::io(format!("make {}", home.display()));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(failed)?;
-    let chosen_labels = labels.iter().filter_map(|name| Some((name.clone(), spec.config.labels.get(name)?.clone())));
+    let chosen_labels =
+        labels.iter().filter_map(|name| Some((name.clone(), spec.config.labels.get(name)?.clone())));
     let variables = spec.config.env.iter().flatten().filter_map(|entry| entry.split_once('='));
     let chosen_env = variables.filter(|(name, _)| env.iter().any(|wanted| wanted == name));
-    let attrs = chosen_labels.chain(chosen_env.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
+    let attrs =
+        chosen_labels.chain(chosen_env.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
     Ok(LogTarget::JsonFile(JsonLog { path: engine.log_path(&spec.id), max_size, max_file, attrs }))
 }
 
@@ -381,7 +409,11 @@ pub(crate) fn start_error(error: &hull_task::Error) -> Error {
     let exit_code = exit_code_of(&message);
     let hint = "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists \
                 and is the expected type";
-    let message = if message.to_lowercase().contains("not a directory") { format!("{message}: {hint}") } else { message };
+    let message = if message.to_lowercase().contains("not a directory") {
+        format!("{message}: {hint}")
+    } else {
+        message
+    };
     Error::Start { message, exit_code }
 }
 

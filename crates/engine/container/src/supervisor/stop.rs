@@ -143,7 +143,9 @@ impl Supervisor {
 
     pub(super) async fn pause(&mut self) -> Result<()> {
         match self.phase() {
-            Phase::Paused => return Err(Error::conflict(format!("container {} is already paused", self.spec.id))),
+            Phase::Paused => {
+                return Err(Error::conflict(format!("container {} is already paused", self.spec.id)));
+            }
             Phase::Restarting => {
                 return Err(Error::conflict(format!(
                     "container {} is restarting, wait until the container is running",
@@ -170,7 +172,10 @@ impl Supervisor {
         Ok(())
     }
 
-    pub(super) async fn update(&mut self, request: ContainerUpdateRequest) -> Result<ContainerUpdateResponse> {
+    pub(super) async fn update(
+        &mut self,
+        request: ContainerUpdateRequest,
+    ) -> Result<ContainerUpdateResponse> {
         if matches!(self.phase(), Phase::Removing | Phase::Dead) {
             return Err(Error::conflict(format!(
                 "Cannot update container {}: Container is marked for removal and cannot be \"update\".",
@@ -212,7 +217,11 @@ fn merge_limits(limits: &mut Resources, asked: &Resources) -> Result<()> {
     if asked.cpu_period > 0 || asked.cpu_quota > 0 {
         limits.nano_cpus = 0;
     }
-    if asked.memory > 0 && asked.memory_swap == 0 && limits.memory_swap > 0 && asked.memory > limits.memory_swap {
+    if asked.memory > 0
+        && asked.memory_swap == 0
+        && limits.memory_swap > 0
+        && asked.memory > limits.memory_swap
+    {
         return Err(Error::invalid(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
         ));

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 const LINKS: [&str; 24] = [
-    "sh", "cat", "echo", "true", "false", "sleep", "id", "grep", "hostname", "pwd", "ls", "wc", "head", "touch", "df",
-    "tail", "ip", "stty", "rm", "mount", "test", "env", "ps", "kill",
+    "sh", "cat", "echo", "true", "false", "sleep", "id", "grep", "hostname", "pwd", "ls", "wc", "head",
+    "touch", "df", "tail", "ip", "stty", "rm", "mount", "test", "env", "ps", "kill",
 ];
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 

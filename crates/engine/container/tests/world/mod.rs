@@ -20,7 +20,7 @@ pub const IMAGE: &str = "busybox";
 const INSIDE: &str = "HULL_TEST_INSIDE";
 
 pub struct World {
-    pub root: Arc<tempfile::TempDir>,
+    pub root: PathBuf,
     pub containers: Containers,
     pub volumes: Volumes,
     pub snapshotter: Arc<dyn Snapshotter>,
@@ -28,7 +28,11 @@ pub struct World {
     services: (Store, Images, EventBus),
 }
 
+/// `HULL_RUNTIME`, or what `cargo build -p hull-runtime` made beside this test.
 fn runtime_binary() -> PathBuf {
+    if let Some(given) = std::env::var_os("HULL_RUNTIME") {
+        return given.into();
+    }
     // The test's own program is target/<profile>/deps/engine-…
     let own = std::env::current_exe().unwrap();
     let built = own.ancestors().nth(2).unwrap().join("hull-runtime");
@@ -36,17 +40,26 @@ fn runtime_binary() -> PathBuf {
     built
 }
 
-/// Runs the test `name` again in new network and mount namespaces, and there `test`.
+/// Whether the runtime can run inside an image without the host's libraries, as the init that it stands in for.
+pub fn runtime_is_static() -> bool {
+    let program = std::fs::read(runtime_binary()).unwrap();
+    !program.windows(10).any(|window| window == b"/ld-linux-")
+}
+
+/// Runs the test `name` again in new network and mount namespaces, and there `test`. Whatever becomes of it, its
+/// processes, cgroups and files are removed from here.
 pub fn in_namespaces(name: &str, test: impl AsyncFn(&World)) {
     if std::env::var_os(INSIDE).is_none() {
         let own = std::env::current_exe().unwrap();
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
         let status = Command::new("unshare")
             .args(["--mount", "--net", "--propagation", "private"])
             .arg(own)
             .args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads", "1"])
-            .env(INSIDE, "1")
+            .env(INSIDE, root.path())
             .status()
             .unwrap();
+        remove_cgroups(&cgroup_parent(root.path()));
         assert!(status.success(), "{name} failed in its namespaces");
         return;
     }
@@ -57,27 +70,39 @@ pub fn in_namespaces(name: &str, test: impl AsyncFn(&World)) {
         test(&world).await;
         world.networks.teardown().unwrap();
     });
-    remove_cgroups();
 }
 
-fn cgroup_parent() -> String {
-    format!("/hull-test-{}", std::process::id())
+fn cgroup_parent(root: &Path) -> String {
+    format!("/hull-test-{}", root.file_name().unwrap().to_string_lossy().trim_start_matches('.'))
 }
 
-fn remove_cgroups() {
+/// Kills what a failed test left running, and removes its groups in every hierarchy.
+fn remove_cgroups(parent: &str) {
     for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        let _ = std::fs::remove_dir(hierarchy.path().join(&cgroup_parent()[1..]));
+        let parent = hierarchy.path().join(&parent[1..]);
+        for group in directories(&parent) {
+            for pid in std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default().lines() {
+                let _ = hull_sys::process::kill(pid.parse().unwrap(), 9);
+            }
+            for _ in 0..100 {
+                if std::fs::remove_dir(&group).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        let _ = std::fs::remove_dir(parent);
     }
 }
 
 impl World {
     async fn open() -> Self {
-        let root = Arc::new(tempfile::tempdir_in("/var/tmp").unwrap());
-        let exec = root.path().join("exec");
+        let root = PathBuf::from(std::env::var_os(INSIDE).unwrap());
+        let exec = root.join("exec");
         std::fs::create_dir_all(&exec).unwrap();
         let mounted = Command::new("mount").args(["-t", "tmpfs", "exec"]).arg(&exec).status().unwrap();
         assert!(mounted.success());
-        let data = root.path().join("data");
+        let data = root.join("data");
         std::fs::create_dir_all(&data).unwrap();
         let store = Store::open(&data.join("hull.db")).unwrap();
         let events = EventBus::new();
@@ -96,7 +121,7 @@ impl World {
             events.clone(),
         )
         .unwrap();
-        let address = crate::registry::serve(root.path());
+        let address = crate::registry::serve(&root);
         let (progress, mut said) = tokio::sync::mpsc::channel(64);
         tokio::spawn(async move { while said.recv().await.is_some() {} });
         let name = format!("{address}/library/busybox:latest");
@@ -106,13 +131,13 @@ impl World {
     }
 
     async fn with(
-        root: Arc<tempfile::TempDir>,
+        root: PathBuf,
         store: Store,
         images: Images,
         snapshotter: Arc<dyn Snapshotter>,
         events: EventBus,
     ) -> Self {
-        let (data, exec) = (root.path().join("data"), root.path().join("exec"));
+        let (data, exec) = (root.join("data"), root.join("exec"));
         let config = NetworksConfig::new(exec.clone(), "hull-test", "hull0");
         let networks = Networks::open(config, &store, events.clone()).unwrap();
         let volumes = Volumes::open(&data.join("volumes"), store.clone(), events.clone()).unwrap();
@@ -120,7 +145,7 @@ impl World {
             data_root: data,
             exec_root: exec,
             runtime_binary: runtime_binary(),
-            cgroup_parent: cgroup_parent(),
+            cgroup_parent: cgroup_parent(&root),
             ..ContainersConfig::default()
         };
         let containers = Containers::open(
@@ -140,7 +165,7 @@ impl World {
     /// Another daemon upon the same state; this one's supervisors have ended.
     pub async fn reopened(&self) -> Self {
         let (store, images, events) = self.services.clone();
-        Self::with(Arc::clone(&self.root), store, images, Arc::clone(&self.snapshotter), events).await
+        Self::with(self.root.clone(), store, images, Arc::clone(&self.snapshotter), events).await
     }
 
     /// Creates and starts.
@@ -196,19 +221,20 @@ impl World {
     /// No container has left a file, mount, cgroup or endpoint.
     pub fn nothing_left(&self) {
         let empty = |path: PathBuf| {
-            let left: Vec<_> = std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()).collect();
+            let left: Vec<_> =
+                std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()).collect();
             assert!(left.is_empty(), "{left:?}");
         };
-        empty(self.root.path().join("exec/containers"));
-        empty(self.root.path().join("exec/runtime"));
-        empty(self.root.path().join("data/containers"));
-        empty(self.root.path().join("exec/network/endpoints"));
+        empty(self.root.join("exec/containers"));
+        empty(self.root.join("exec/runtime"));
+        empty(self.root.join("data/containers"));
+        empty(self.root.join("exec/network/endpoints"));
         assert!(self.snapshotter.keys().is_empty());
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let left = mounts.lines().filter(|line| line.contains("/exec/") || line.contains("overlay")).count();
         assert_eq!(left, 0, "{mounts}");
         for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-            let parent = hierarchy.path().join(&cgroup_parent()[1..]);
+            let parent = hierarchy.path().join(&cgroup_parent(&self.root)[1..]);
             let groups: Vec<_> = directories(&parent);
             assert!(groups.is_empty(), "{groups:?}");
         }

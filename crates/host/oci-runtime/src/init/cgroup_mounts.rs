@@ -15,7 +15,8 @@ impl Init<'_> {
     pub(super) fn mount_cgroup(&self, root: &InRoot, mount: &Mount, options: &MountOptions) -> Step<()> {
         // The directories are the parent's to make; it makes them meanwhile.
         self.await_go()?;
-        let target = root.mkdir_all(&mount.destination, Mode::from_raw_mode(0o755)).during("create mountpoint")?;
+        let target =
+            root.mkdir_all(&mount.destination, Mode::from_raw_mode(0o755)).during("create mountpoint")?;
         if self.cgroup.is_unified() {
             let Some(group) = self.cgroup.unified() else { return Err(Failure("no cgroup".into())) };
             let tree = mount::clone_tree(group, false).during(group.display())?;

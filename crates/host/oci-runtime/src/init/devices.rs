@@ -31,15 +31,18 @@ impl Init<'_> {
                 if self.linux.devices.iter().any(|device| device.path == path) {
                     continue;
                 }
-                let node = Node { kind: FileType::CharacterDevice, major, minor, mode: 0o666, uid: 0, gid: 0 };
-                self.make_node(dev.as_fd(), name.as_ref(), &node).during(format_args!("cannot make {path}"))?;
+                let node =
+                    Node { kind: FileType::CharacterDevice, major, minor, mode: 0o666, uid: 0, gid: 0 };
+                self.make_node(dev.as_fd(), name.as_ref(), &node)
+                    .during(format_args!("cannot make {path}"))?;
             }
             for (target, name) in LINKS {
                 link(dev.as_fd(), target, name)?;
             }
         }
         for device in &self.linux.devices {
-            self.make_device(root, device).during(format_args!("cannot make the device {:?}", device.path))?;
+            self.make_device(root, device)
+                .during(format_args!("cannot make the device {:?}", device.path))?;
         }
         Ok(())
     }
@@ -80,9 +83,7 @@ impl Init<'_> {
         }
         if (node.uid, node.gid) != (0, 0) {
             let owner = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
-            rustix::fs::chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
-                
-                .during("chown")?;
+            rustix::fs::chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).during("chown")?;
         }
         Ok(())
     }

@@ -19,9 +19,9 @@ impl Init<'_> {
         for path in &self.linux.readonly_paths {
             match root.open_path(path) {
                 Err(error) if is_missing(&error) => {}
-                result => result
-                    .and_then(make_read_only)
-                    .during(format_args!("cannot make {path:?} read-only"))?,
+                result => {
+                    result.and_then(make_read_only).during(format_args!("cannot make {path:?} read-only"))?
+                }
             }
         }
         let mut covers = Covers::default();

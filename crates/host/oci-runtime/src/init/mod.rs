@@ -12,8 +12,8 @@ pub(crate) use namespaces::{Joined, has_time_offsets, join_keyring, open_joined,
 
 use crate::channel::ChildEnd;
 use crate::config::Namespaces;
-use crate::mount_options::MountOptions;
 use crate::failure::{During, Failure, Step};
+use crate::mount_options::MountOptions;
 use crate::process::{self as setup, Filter};
 use crate::{CreateOptions, Error, Result, hooks};
 use hull_cgroup::Cgroup;
@@ -71,7 +71,8 @@ pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec
             hull_sys::mount::set_id_map(&tree, namespace, options.id_map.unwrap_or(false))?;
             Ok(tree)
         };
-        let made = map().map_err(|source| Error::Prepare { what: "cannot make an id-mapped mount", source })?;
+        let made =
+            map().map_err(|source| Error::Prepare { what: "cannot make an id-mapped mount", source })?;
         all.push(Some(made));
     }
     Ok(all)
@@ -146,16 +147,23 @@ impl Init<'_> {
             return Ok(filter);
         }
         let filter = self.channel.await_go()?;
+        // In a user namespace the parent did it: it owns the groups.
+        if !self.namespaces.has(namespace::USER) {
+            self.cgroup.enter_version_1().map_err(|error| Failure(error.to_string()))?;
+        }
         Ok(self.go.get_or_init(|| filter))
     }
 
     fn listener(&self) -> Step<Option<(std::os::unix::net::UnixStream, Vec<u8>)>> {
         let Some(seccomp) = &self.linux.seccomp else { return Ok(None) };
-        let state = serde_json::json!({
-            "ociVersion": self.state.oci_version, "fds": ["seccompFd"], "pid": 0,
-            "metadata": seccomp.listener_metadata, "state": &self.state,
-        });
-        Filter::listener(seccomp, serde_json::to_vec(&state).unwrap_or_default())
+        // The specification's "Container Process State".
+        let state = serde_json::to_string(&self.state).unwrap_or_default();
+        let metadata = serde_json::to_string(&seccomp.listener_metadata).unwrap_or_default();
+        let text = format!(
+            r#"{{"ociVersion":"{}","fds":["seccompFd"],"pid":0,"metadata":{metadata},"state":{state}}}"#,
+            self.state.oci_version
+        );
+        Filter::listener(seccomp, text.into_bytes())
     }
 
     fn unshare_cgroup(&self) -> Step<()> {
@@ -207,7 +215,8 @@ impl Init<'_> {
                 Ok(_) => break,
             }
         }
-        let hooks = self.spec.hooks.as_ref().map(|hooks| hooks.start_container.as_slice()).unwrap_or_default();
+        let hooks =
+            self.spec.hooks.as_ref().map(|hooks| hooks.start_container.as_slice()).unwrap_or_default();
         if let Err(failure) = self.run_hooks("startContainer", hooks, "created") {
             return failure;
         }

@@ -158,7 +158,9 @@ impl Place<'_> {
             match (key.as_str(), value) {
                 // Copying what the image has below is asked for by podman: the copy is the engine's to make.
                 ("tmpcopyup" | "notmpcopyup", None) => {}
-                (_, Some(value)) => context.set(key, value.as_str()).during(format_args!("option {key}={value}"))?,
+                (_, Some(value)) => {
+                    context.set(key, value.as_str()).during(format_args!("option {key}={value}"))?
+                }
                 (_, None) => context.set_flag(key).during(format_args!("option {key}"))?,
             }
         }
@@ -196,7 +198,10 @@ impl Place<'_> {
         }
         match source {
             Some(source) if path == Path::new("/proc") && is_proc(source)? => Ok(()),
-            _ => Err(Failure(format!("{:?} cannot be mounted because it is inside /proc", self.mount.destination))),
+            _ => Err(Failure(format!(
+                "{:?} cannot be mounted because it is inside /proc",
+                self.mount.destination
+            ))),
         }
     }
 }
@@ -264,7 +269,9 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_inside_the_root() {
-        for (path, wanted) in [("/a/./b", "/a/b"), ("../../x", "/x"), ("/dev/", "/dev"), ("/a/../../proc", "/proc")] {
+        for (path, wanted) in
+            [("/a/./b", "/a/b"), ("../../x", "/x"), ("/dev/", "/dev"), ("/a/../../proc", "/proc")]
+        {
             assert_eq!(clean(path), Path::new(wanted));
         }
     }

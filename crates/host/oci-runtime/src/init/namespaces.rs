@@ -49,10 +49,10 @@ pub(crate) fn join_keyring(id: &str) {
 impl Init<'_> {
     /// Joins those that are given, waits for the user namespace's maps, and sets up the new ones.
     pub(super) fn enter_namespaces(&self) -> Step<()> {
-        // The user namespace first: it may own the others.
-        let mut joined: Vec<&Joined> = self.joined.iter().filter(|joined| joined.flag != namespace::PID).collect();
-        joined.sort_by_key(|joined| joined.flag != namespace::USER);
-        for target in &joined {
+        // The user namespace first: it may own the others. The pid namespace was the parent's to join.
+        let (owner, others): (Vec<&Joined>, Vec<&Joined>) =
+            self.joined.iter().partition(|joined| joined.flag == namespace::USER);
+        for target in owner.into_iter().chain(others).filter(|joined| joined.flag != namespace::PID) {
             namespace::join(&target.fd, target.flag)
                 .during(format_args!("cannot join the {} namespace", target.kind))?;
         }
@@ -99,7 +99,8 @@ impl Init<'_> {
         // In a user namespace the files of an undumpable process are not its own. Nobody is in the container yet.
         process::set_dumpable(true).during("cannot become dumpable")?;
         if !lines.is_empty() {
-            std::fs::write("/proc/self/timens_offsets", lines).during("cannot set the time namespace's clocks")?;
+            std::fs::write("/proc/self/timens_offsets", lines)
+                .during("cannot set the time namespace's clocks")?;
         }
         let own = File::open("/proc/self/ns/time_for_children").during("cannot open the time namespace")?;
         process::set_dumpable(false).during("cannot become undumpable")?;

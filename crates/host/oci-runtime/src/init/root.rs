@@ -29,7 +29,8 @@ impl Init<'_> {
         let tree = self.root_mount()?;
         if outer == Propagation::Shared {
             // What is mounted on a shared mount would appear on the host.
-            mount::set_root_propagation(Propagation::Private, false).during("cannot make the old root private")?;
+            mount::set_root_propagation(Propagation::Private, false)
+                .during("cannot make the old root private")?;
         }
         let private = Change { propagation: Some(Propagation::Private), ..Change::default() };
         mount::change(&tree, private, false).during("cannot make the root private")?;
@@ -47,7 +48,8 @@ impl Init<'_> {
             return hull_sys::mount_rootfs(rootfs).during("cannot mount the root file system");
         }
         let path = self.spec.root.as_ref().map(|root| self.bundle.join(&root.path)).unwrap_or_default();
-        let tree = mount::clone_tree(&path, true).during(format_args!("cannot open the root {}", path.display()))?;
+        let tree =
+            mount::clone_tree(&path, true).during(format_args!("cannot open the root {}", path.display()))?;
         let stat = rustix::fs::fstat(&tree).during("cannot look at the root")?;
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
             return Err(Failure(format!("the root {} is not a directory", path.display())));

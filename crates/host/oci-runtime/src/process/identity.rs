@@ -4,6 +4,7 @@ use crate::failure::{During, Step};
 use hull_sys::capability::{self, SYS_ADMIN, Set, Sets};
 use hull_sys::process;
 use hull_types::oci::runtime::{Capabilities, Process};
+use std::collections::BTreeSet;
 
 /// Who the process is; the capabilities are narrowed to their final sets at the end only.
 pub(crate) struct Identity {
@@ -18,11 +19,8 @@ impl Identity {
     pub(crate) fn unknown_capabilities(process: &Process) -> Vec<String> {
         let Some(sets) = &process.capabilities else { return Vec::new() };
         let all = [&sets.bounding, &sets.effective, &sets.permitted, &sets.inheritable, &sets.ambient];
-        let mut unknown: Vec<String> =
-            all.iter().flat_map(|names| Set::of(names.iter()).1).map(str::to_owned).collect();
-        unknown.sort();
-        unknown.dedup();
-        unknown
+        let unknown = all.iter().flat_map(|names| Set::of(names.iter()).1).map(str::to_owned);
+        unknown.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Becomes the user, with the capabilities that are left after it in force, and those for the last steps kept.

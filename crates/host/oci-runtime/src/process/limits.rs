@@ -53,9 +53,8 @@ fn set_rlimit(limit: &Rlimit) -> Step<()> {
 }
 
 fn set_scheduler(scheduler: &Scheduler) -> Step<()> {
-    const POLICIES: [&str; 7] = [
-        "SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE",
-    ];
+    const POLICIES: [&str; 7] =
+        ["SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE"];
     const FLAGS: [&str; 7] = [
         "SCHED_FLAG_RESET_ON_FORK",
         "SCHED_FLAG_RECLAIM",

@@ -49,7 +49,9 @@ pub(crate) fn enter_directory(process: &Process, root: &InRoot) -> Step<()> {
     // The kernel marks a directory that cannot be reached from the root.
     let path = rustix::process::getcwd(Vec::new()).during(&what)?;
     if path.to_bytes().first() != Some(&b'/') {
-        return Err(Failure(format!("{what}: current working directory is outside of container mount namespace root")));
+        return Err(Failure(format!(
+            "{what}: current working directory is outside of container mount namespace root"
+        )));
     }
     rustix::process::umask(umask);
     Ok(())

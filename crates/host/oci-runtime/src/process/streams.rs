@@ -67,7 +67,8 @@ pub(crate) fn open_console(process: &Process, root: &InRoot) -> Step<Option<Cons
     let peer = terminal::peer(&master).during(what)?;
     if let Some(size) = process.console_size {
         let side = |n: u64| u16::try_from(n).unwrap_or(u16::MAX);
-        terminal::resize(&master, side(size.width), side(size.height)).during("cannot set the terminal's size")?;
+        terminal::resize(&master, side(size.width), side(size.height))
+            .during("cannot set the terminal's size")?;
     }
     for number in 0..3 {
         process::set_stream(number, peer.as_fd()).during("cannot set a stream")?;

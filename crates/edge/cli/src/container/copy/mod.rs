@@ -23,12 +23,19 @@ pub async fn copy(session: &Session, matches: &Matches) -> Result<(), Failure> {
     } else {
         !is_terminal(rustix::stdio::stdout())
     };
-    let options = Options { archive: matches.switch("archive"), follow: matches.switch("follow-link"), quiet };
+    let options =
+        Options { archive: matches.switch("archive"), follow: matches.switch("follow-link"), quiet };
     match (from, to) {
-        (Side::Container { .. }, Side::Container { .. }) => Err("copying between containers is not supported".into()),
+        (Side::Container { .. }, Side::Container { .. }) => {
+            Err("copying between containers is not supported".into())
+        }
         (Side::Local(_), Side::Local(_)) => Err("must specify at least one container source".into()),
-        (Side::Container { name, path }, Side::Local(local)) => download(session, name, path, local, options).await,
-        (Side::Local(local), Side::Container { name, path }) => upload(session, local, name, path, options).await,
+        (Side::Container { name, path }, Side::Local(local)) => {
+            download(session, name, path, local, options).await
+        }
+        (Side::Local(local), Side::Container { name, path }) => {
+            upload(session, local, name, path, options).await
+        }
     }
 }
 
@@ -43,13 +50,20 @@ fn succeeded(bytes: u64, to: &str) {
     complain(&format!("Successfully copied {} to {to}", size::decimal_with(bytes as f64, 3)));
 }
 
-async fn download(session: &Session, name: &str, path: &str, local: &str, options: Options) -> Result<(), Failure> {
+async fn download(
+    session: &Session,
+    name: &str,
+    path: &str,
+    local: &str,
+    options: Options,
+) -> Result<(), Failure> {
     let local = if local == "-" { local.to_owned() } else { plan::absolute_keeping_end(local) };
     if local != "-" {
         super::check_output_place(&local)?;
     }
     let client = session.client().await?;
-    let (path, rebase) = if options.follow { followed(client, name, path).await } else { (path.to_owned(), String::new()) };
+    let (path, rebase) =
+        if options.follow { followed(client, name, path).await } else { (path.to_owned(), String::new()) };
     let (stat, response) = client.container_archive(name, &path).await?;
     if local == "-" {
         return super::hijacked::copy_raw(super::body_reader(response), &mut Output::stdout()).await;
@@ -72,7 +86,13 @@ async fn followed(client: &Client, name: &str, path: &str) -> (String, String) {
     }
 }
 
-async fn upload(session: &Session, local: &str, name: &str, path: &str, options: Options) -> Result<(), Failure> {
+async fn upload(
+    session: &Session,
+    local: &str,
+    name: &str,
+    path: &str,
+    options: Options,
+) -> Result<(), Failure> {
     let client = session.client().await?;
     let mut target = Thing { path: path.to_owned(), ..Thing::default() };
     let mut found = client.container_stat(name, path).await;
@@ -86,7 +106,9 @@ async fn upload(session: &Session, local: &str, name: &str, path: &str, options:
         Ok(stat) => {
             (target.exists, target.directory) = (true, is_directory(stat.mode));
             if is_special(stat.mode) {
-                return Err(Failure::new(format!("destination \"{name}:{path}\" must be a directory or a regular file")));
+                return Err(Failure::new(format!(
+                    "destination \"{name}:{path}\" must be a directory or a regular file"
+                )));
             }
         }
         // What isn't there is made, if its directory is; a container that isn't there is an error of its own.

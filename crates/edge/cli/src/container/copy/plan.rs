@@ -158,7 +158,8 @@ pub fn destination(path: &str) -> Result<Thing, String> {
         match std::fs::symlink_metadata(&bare) {
             Ok(stat) if stat.is_symlink() => {
                 let link = bare;
-                let target = std::fs::read_link(&link).map_err(|error| crate::failure::file_error("readlink", &link, &error))?;
+                let target = std::fs::read_link(&link)
+                    .map_err(|error| crate::failure::file_error("readlink", &link, &error))?;
                 at = link_target(&link, &target.to_string_lossy());
             }
             Ok(stat) => {
@@ -169,7 +170,8 @@ pub fn destination(path: &str) -> Result<Thing, String> {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let parent = split_entry(&at).0;
-                let stat = std::fs::metadata(&parent).map_err(|error| crate::failure::file_error("stat", &parent, &error))?;
+                let stat = std::fs::metadata(&parent)
+                    .map_err(|error| crate::failure::file_error("stat", &parent, &error))?;
                 if !stat.is_dir() {
                     return Err("not a directory".into());
                 }

@@ -18,7 +18,8 @@ const PIECE: usize = 128 * 1024;
 /// Unpacks an answer's tar here. Returns the tar's size.
 pub async fn receive(mut response: Response, placing: Placing, keep_owners: bool) -> Result<u64, Failure> {
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(DEPTH);
-    let unpacking = tokio::task::spawn_blocking(move || unpack_here(ChannelReader::new(receiver), &placing, keep_owners));
+    let unpacking =
+        tokio::task::spawn_blocking(move || unpack_here(ChannelReader::new(receiver), &placing, keep_owners));
     let mut bytes = 0;
     let mut broken = None;
     loop {
@@ -58,7 +59,8 @@ fn unpack_here(reader: ChannelReader, placing: &Placing, keep_owners: bool) -> R
     };
     let (pipe_reader, pipe_writer) = io::pipe().map_err(|error| Failure::new(format!("pipe: {error}")))?;
     std::thread::scope(|scope| {
-        let renaming = scope.spawn(move || renamed(reader, io::BufWriter::with_capacity(PIECE, pipe_writer), old, new));
+        let renaming =
+            scope.spawn(move || renamed(reader, io::BufWriter::with_capacity(PIECE, pipe_writer), old, new));
         let unpacked = unpack(root.as_fd(), Path::new("/"), pipe_reader, &options).map_err(failed);
         let renamed = renaming.join().unwrap_or_else(|_| Err(Failure::new("the renaming thread panicked")));
         // What the engine's stream failed with says more than the cut archive that came of it.
@@ -113,12 +115,18 @@ pub async fn send(
     match (sent, packed) {
         (Ok(()), packed) => packed,
         (Err(error), Ok(_)) => Err(error.into()),
-        (Err(error), Err(failure)) if error.status().is_some() || failure.message.is_empty() => Err(error.into()),
+        (Err(error), Err(failure)) if error.status().is_some() || failure.message.is_empty() => {
+            Err(error.into())
+        }
         (Err(_), Err(failure)) => Err(failure),
     }
 }
 
-fn pack_here(source: &Thing, rename: Option<(String, String)>, sender: mpsc::Sender<io::Result<Bytes>>) -> Result<u64, Failure> {
+fn pack_here(
+    source: &Thing,
+    rename: Option<(String, String)>,
+    sender: mpsc::Sender<io::Result<Bytes>>,
+) -> Result<u64, Failure> {
     let failed = |error: hull_archive::Error| Failure::new(error.to_string());
     let root = File::open("/").map_err(|error| Failure::new(file_error("open", "/", &error)))?;
     let abort = sender.clone();
@@ -128,14 +136,16 @@ fn pack_here(source: &Thing, rename: Option<(String, String)>, sender: mpsc::Sen
     let packed = match &rename {
         None => pack(root.as_fd(), path, &options, &mut sink).map_err(failed),
         Some((old, new)) => (|| {
-            let (pipe_reader, pipe_writer) = io::pipe().map_err(|error| Failure::new(format!("pipe: {error}")))?;
+            let (pipe_reader, pipe_writer) =
+                io::pipe().map_err(|error| Failure::new(format!("pipe: {error}")))?;
             std::thread::scope(|scope| {
                 let packing = scope.spawn(|| {
                     let writer = io::BufWriter::with_capacity(PIECE, pipe_writer);
                     pack(root.as_fd(), path, &options, writer).map_err(failed)
                 });
                 let renamed = renamed(pipe_reader, &mut sink, old, new);
-                let packed = packing.join().unwrap_or_else(|_| Err(Failure::new("the packing thread panicked")));
+                let packed =
+                    packing.join().unwrap_or_else(|_| Err(Failure::new("the packing thread panicked")));
                 packed.and(renamed)
             })
         })(),
@@ -237,7 +247,8 @@ mod tests {
             ("src/sub/f", "g", "g"),
             ("src/sub/f", "dst/f", "dst/f"),
         ] {
-            through(&at(source), &at(target)).unwrap_or_else(|failure| panic!("{source} {target}: {failure}"));
+            through(&at(source), &at(target))
+                .unwrap_or_else(|failure| panic!("{source} {target}: {failure}"));
             assert_eq!(std::fs::read_to_string(at(found)).unwrap(), "hello", "{source} {target}");
         }
         assert_eq!(through(&at("src"), &at("g")).unwrap_err().message, "cannot copy directory");

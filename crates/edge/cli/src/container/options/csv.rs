@@ -15,7 +15,9 @@ pub fn record(text: &str) -> Result<Vec<String>, String> {
                 let end = rest.find(',').unwrap_or(rest.len());
                 if let Some(at) = rest[..end].find('"') {
                     let column = column + at;
-                    return Err(format!("parse error on line 1, column {column}: bare \" in non-quoted-field"));
+                    return Err(format!(
+                        "parse error on line 1, column {column}: bare \" in non-quoted-field"
+                    ));
                 }
                 (rest[..end].to_owned(), &rest[end..])
             }
@@ -36,7 +38,9 @@ fn read_quoted<'a>(text: &'a str, whole: &str) -> Result<(String, &'a str), Stri
     loop {
         let Some(quote) = rest.find('"') else {
             let column = whole.len() + 1;
-            return Err(format!("parse error on line 1, column {column}: extraneous or missing \" in quoted-field"));
+            return Err(format!(
+                "parse error on line 1, column {column}: extraneous or missing \" in quoted-field"
+            ));
         };
         field.push_str(&rest[..quote]);
         rest = &rest[quote + 1..];
@@ -48,7 +52,9 @@ fn read_quoted<'a>(text: &'a str, whole: &str) -> Result<(String, &'a str), Stri
             None | Some(b',') => return Ok((field, rest)),
             Some(_) => {
                 let column = column(rest) - 1;
-                return Err(format!("parse error on line 1, column {column}: extraneous or missing \" in quoted-field"));
+                return Err(format!(
+                    "parse error on line 1, column {column}: extraneous or missing \" in quoted-field"
+                ));
             }
         }
     }
@@ -61,7 +67,10 @@ mod tests {
     #[test]
     fn quotes_keep_commas() {
         assert_eq!(record("a,b=c,,d").unwrap(), ["a", "b=c", "", "d"]);
-        assert_eq!(record(r#"type=bind,"source=/a,b","x=""y""""#).unwrap(), ["type=bind", "source=/a,b", "x=\"y\""]);
+        assert_eq!(
+            record(r#"type=bind,"source=/a,b","x=""y""""#).unwrap(),
+            ["type=bind", "source=/a,b", "x=\"y\""]
+        );
         for bad in ["", r#"a,b"c"#, r#""a"#, r#""a"b"#] {
             assert!(record(bad).is_err(), "{bad}");
         }

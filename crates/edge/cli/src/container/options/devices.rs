@@ -34,9 +34,17 @@ fn mapping(text: &str) -> Result<DeviceMapping, String> {
     if !inside.starts_with('/') {
         return Err(format!("{inside} is not an absolute path"));
     }
-    let source = if parts.len() == 1 || is_mode(parts[1]) && parts.len() == 2 { clean(parts[0]) } else { parts[0].into() };
+    let source = if parts.len() == 1 || is_mode(parts[1]) && parts.len() == 2 {
+        clean(parts[0])
+    } else {
+        parts[0].into()
+    };
     let inside = if parts.len() == 3 { inside.to_owned() } else { clean(inside) };
-    Ok(DeviceMapping { path_on_host: source, path_in_container: inside, cgroup_permissions: permissions.into() })
+    Ok(DeviceMapping {
+        path_on_host: source,
+        path_in_container: inside,
+        cgroup_permissions: permissions.into(),
+    })
 }
 
 fn is_mode(text: &str) -> bool {
@@ -149,8 +157,10 @@ pub fn operations(text: &str) -> Result<ThrottleDevice, String> {
 }
 
 fn limited(text: &str) -> Result<(&str, &str), String> {
-    let (path, value) =
-        text.split_once(':').filter(|(path, _)| !path.is_empty()).ok_or_else(|| format!("bad format: {text}"))?;
+    let (path, value) = text
+        .split_once(':')
+        .filter(|(path, _)| !path.is_empty())
+        .ok_or_else(|| format!("bad format: {text}"))?;
     if !path.starts_with("/dev/") {
         return Err(format!("bad format for device path: {text}"));
     }
@@ -208,8 +218,9 @@ fn count(text: &str) -> Result<i64, String> {
     if text == "all" {
         return Ok(-1);
     }
-    text.parse()
-        .map_err(|_| format!("invalid count ({text}): value must be either \"all\" or an integer: invalid syntax"))
+    text.parse().map_err(|_| {
+        format!("invalid count ({text}): value must be either \"all\" or an integer: invalid syntax")
+    })
 }
 
 #[cfg(test)]
@@ -243,7 +254,11 @@ mod tests {
         assert!(weight("/dev/sda:5").is_err() && weight("sda:20").is_err() && weight("foo").is_err());
         assert_eq!(bytes("/dev/sda:1mb").unwrap().rate, 1 << 20);
         assert_eq!(operations("/dev/sda:7").unwrap().rate, 7);
-        assert!(check_rule("c 1:3 mr").is_ok() && check_rule("a *:* rwm").is_ok() && check_rule("x 1:3 r").is_err());
+        assert!(
+            check_rule("c 1:3 mr").is_ok()
+                && check_rule("a *:* rwm").is_ok()
+                && check_rule("x 1:3 r").is_err()
+        );
     }
 
     #[test]

@@ -7,14 +7,23 @@ use crate::command::{Flag, FlagKind};
 /// What both take.
 const COMMON: [Flag; 103] = [
     Flag::list("add-host", "list", "Add a custom host-to-IP mapping (host:ip)").check(names::check_host),
-    Flag::list("annotation", "map", "Add an annotation to the container (passed through to the OCI runtime)").shown("map[]"),
+    Flag::list("annotation", "map", "Add an annotation to the container (passed through to the OCI runtime)")
+        .shown("map[]"),
     Flag::list("attach", "list", "Attach to STDIN, STDOUT or STDERR").short('a').check(names::check_stream),
-    Flag::text("blkio-weight", "uint16", "Block IO (relative weight), between 10 and 1000, or 0 to disable").check(check::uint16).shown("0"),
-    Flag::list("blkio-weight-device", "list", "Block IO weight (relative device weight)").shown("[]").check(devices::check_weight),
+    Flag::text("blkio-weight", "uint16", "Block IO (relative weight), between 10 and 1000, or 0 to disable")
+        .check(check::uint16)
+        .shown("0"),
+    Flag::list("blkio-weight-device", "list", "Block IO weight (relative device weight)")
+        .shown("[]")
+        .check(devices::check_weight),
     Flag::list("cap-add", "list", "Add Linux capabilities"),
     Flag::list("cap-drop", "list", "Drop Linux capabilities"),
     Flag::text("cgroup-parent", "string", "Optional parent cgroup for the container"),
-    Flag::text("cgroupns", "string", "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)"),
+    Flag::text(
+        "cgroupns",
+        "string",
+        "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)",
+    ),
     Flag::text("cidfile", "string", "Write the container ID to the file"),
     Flag::text("cpu-count", "int", "CPU count (Windows only)").check(check::integer),
     Flag::text("cpu-percent", "int", "CPU percent (Windows only)").check(check::integer),
@@ -27,11 +36,20 @@ const COMMON: [Flag; 103] = [
     Flag::text("cpuset-cpus", "string", "CPUs in which to allow execution (0-3, 0,1)"),
     Flag::text("cpuset-mems", "string", "MEMs in which to allow execution (0-3, 0,1)"),
     Flag::list("device", "list", "Add a host device to the container"),
-    Flag::list("device-cgroup-rule", "list", "Add a rule to the cgroup allowed devices list").check(devices::check_rule),
-    Flag::list("device-read-bps", "list", "Limit read rate (bytes per second) from a device").shown("[]").check(devices::check_bytes),
-    Flag::list("device-read-iops", "list", "Limit read rate (IO per second) from a device").shown("[]").check(devices::check_operations),
-    Flag::list("device-write-bps", "list", "Limit write rate (bytes per second) to a device").shown("[]").check(devices::check_bytes),
-    Flag::list("device-write-iops", "list", "Limit write rate (IO per second) to a device").shown("[]").check(devices::check_operations),
+    Flag::list("device-cgroup-rule", "list", "Add a rule to the cgroup allowed devices list")
+        .check(devices::check_rule),
+    Flag::list("device-read-bps", "list", "Limit read rate (bytes per second) from a device")
+        .shown("[]")
+        .check(devices::check_bytes),
+    Flag::list("device-read-iops", "list", "Limit read rate (IO per second) from a device")
+        .shown("[]")
+        .check(devices::check_operations),
+    Flag::list("device-write-bps", "list", "Limit write rate (bytes per second) to a device")
+        .shown("[]")
+        .check(devices::check_bytes),
+    Flag::list("device-write-iops", "list", "Limit write rate (IO per second) to a device")
+        .shown("[]")
+        .check(devices::check_operations),
     Flag::switch("disable-content-trust", "Skip image verification").default("true"),
     Flag::list("dns", "list", "Set custom DNS servers").check(names::check_address),
     Flag::list("dns-option", "list", "Set DNS options"),
@@ -41,20 +59,40 @@ const COMMON: [Flag; 103] = [
     Flag::list("env", "list", "Set environment variables").short('e').check(variables::check),
     Flag::list("env-file", "list", "Read in a file of environment variables"),
     Flag::list("expose", "list", "Expose a port or a range of ports"),
-    Flag::list("gpus", "gpu-request", "GPU devices to add to the container ('all' to pass all GPUs)").check(devices::check_gpus),
+    Flag::list("gpus", "gpu-request", "GPU devices to add to the container ('all' to pass all GPUs)")
+        .check(devices::check_gpus),
     Flag::list("group-add", "list", "Add additional groups to join"),
     Flag::text("health-cmd", "string", "Command to run to check health"),
-    Flag::text("health-interval", "duration", "Time between running the check (ms|s|m|h)").check(check::duration).shown("0s"),
-    Flag::text("health-retries", "int", "Consecutive failures needed to report unhealthy").check(check::integer),
-    Flag::text("health-start-interval", "duration", "Time between running the check during the start period (ms|s|m|h)").check(check::duration).shown("0s"),
-    Flag::text("health-start-period", "duration", "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)").check(check::duration).shown("0s"),
-    Flag::text("health-timeout", "duration", "Maximum time to allow one check to run (ms|s|m|h)").check(check::duration).shown("0s"),
+    Flag::text("health-interval", "duration", "Time between running the check (ms|s|m|h)")
+        .check(check::duration)
+        .shown("0s"),
+    Flag::text("health-retries", "int", "Consecutive failures needed to report unhealthy")
+        .check(check::integer),
+    Flag::text(
+        "health-start-interval",
+        "duration",
+        "Time between running the check during the start period (ms|s|m|h)",
+    )
+    .check(check::duration)
+    .shown("0s"),
+    Flag::text(
+        "health-start-period",
+        "duration",
+        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)",
+    )
+    .check(check::duration)
+    .shown("0s"),
+    Flag::text("health-timeout", "duration", "Maximum time to allow one check to run (ms|s|m|h)")
+        .check(check::duration)
+        .shown("0s"),
     Flag::switch("help", "Print usage"),
     Flag::text("hostname", "string", "Container host name").short('h'),
     Flag::switch("init", "Run an init inside the container that forwards signals and reaps processes"),
     Flag::switch("interactive", "Keep STDIN open even if not attached").short('i'),
-    Flag::text("io-maxbandwidth", "bytes", "Maximum IO bandwidth limit for the system drive (Windows only)").check(check::bytes),
-    Flag::text("io-maxiops", "uint", "Maximum IOps limit for the system drive (Windows only)").check(check::unsigned),
+    Flag::text("io-maxbandwidth", "bytes", "Maximum IO bandwidth limit for the system drive (Windows only)")
+        .check(check::bytes),
+    Flag::text("io-maxiops", "uint", "Maximum IOps limit for the system drive (Windows only)")
+        .check(check::unsigned),
     Flag::text("ip", "string", "IPv4 address (e.g., 172.30.100.104)"),
     Flag::text("ip6", "string", "IPv6 address (e.g., 2001:db8::33)"),
     Flag::text("ipc", "string", "IPC mode to use"),
@@ -69,8 +107,11 @@ const COMMON: [Flag; 103] = [
     Flag::text("mac-address", "string", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     Flag::text("memory", "bytes", "Memory limit").short('m').check(check::bytes),
     Flag::text("memory-reservation", "bytes", "Memory soft limit").check(check::bytes),
-    Flag::text("memory-swap", "bytes", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap").check(check::memory_swap),
-    Flag::text("memory-swappiness", "int", "Tune container memory swappiness (0 to 100)").check(check::integer).default("-1"),
+    Flag::text("memory-swap", "bytes", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap")
+        .check(check::memory_swap),
+    Flag::text("memory-swappiness", "int", "Tune container memory swappiness (0 to 100)")
+        .check(check::integer)
+        .default("-1"),
     Flag::list("mount", "mount", "Attach a filesystem mount to the container").check(mounts::check),
     Flag::text("name", "string", "Assign a name to the container"),
     Flag::list("network", "network", "Connect a container to a network").check(networks::check),
@@ -87,7 +128,10 @@ const COMMON: [Flag; 103] = [
     Flag::switch("quiet", "Suppress the pull output").short('q'),
     Flag::switch("read-only", "Mount the container's root filesystem as read only"),
     Flag::text("restart", "string", "Restart policy to apply when a container exits").default("no"),
-    Flag::switch("rm", "Automatically remove the container and its associated anonymous volumes when it exits"),
+    Flag::switch(
+        "rm",
+        "Automatically remove the container and its associated anonymous volumes when it exits",
+    ),
     Flag::text("runtime", "string", "Runtime to use for this container"),
     Flag::list("security-opt", "list", "Security Options"),
     Flag::text("shm-size", "bytes", "Size of /dev/shm").check(check::bytes),
@@ -112,19 +156,28 @@ const COMMON: [Flag; 103] = [
 ];
 
 /// The flags of `create`.
-pub const CREATE: [Flag; 104] = join(&COMMON, &[
-    Flag::text("pull", "string", "Pull image before creating (\"always\", \"|missing\", \"never\")").default("missing"),
-]);
+pub const CREATE: [Flag; 104] = join(
+    &COMMON,
+    &[Flag::text("pull", "string", "Pull image before creating (\"always\", \"|missing\", \"never\")")
+        .default("missing")],
+);
 
 /// The flags of `run`.
-pub const RUN: [Flag; 107] = join(&COMMON, &[
-    Flag::switch("detach", "Run container in background and print container ID").short('d'),
-    Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
-    Flag::text("pull", "string", "Pull image before running (\"always\", \"missing\", \"never\")").default("missing"),
-    Flag::switch("sig-proxy", "Proxy received signals to the process").default("true"),
-]);
+pub const RUN: [Flag; 107] = join(
+    &COMMON,
+    &[
+        Flag::switch("detach", "Run container in background and print container ID").short('d'),
+        Flag::text("detach-keys", "string", "Override the key sequence for detaching a container"),
+        Flag::text("pull", "string", "Pull image before running (\"always\", \"missing\", \"never\")")
+            .default("missing"),
+        Flag::switch("sig-proxy", "Proxy received signals to the process").default("true"),
+    ],
+);
 
-const fn join<const A: usize, const B: usize, const N: usize>(first: &[Flag; A], second: &[Flag; B]) -> [Flag; N] {
+const fn join<const A: usize, const B: usize, const N: usize>(
+    first: &[Flag; A],
+    second: &[Flag; B],
+) -> [Flag; N] {
     assert!(A + B == N, "the length of the joined table");
     let mut all = [first[0]; N];
     let mut index = 0;

@@ -27,7 +27,7 @@ pub fn parse(text: &str) -> Result<Mount, String> {
 fn set_alone(mount: &mut Mount, field: &str) -> Result<(), String> {
     match field.to_lowercase().as_str() {
         "readonly" | "ro" => mount.read_only = true,
-        "volume-nocopy" => mount.volume_options.get_or_insert_default().no_copy = true,
+        "volume-nocopy" => volume(mount).no_copy = true,
         "bind-nonrecursive" => mount.bind_options.get_or_insert_default().non_recursive = true,
         _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
     }
@@ -55,7 +55,8 @@ fn set(mount: &mut Mount, key: &str, value: &str, field: &str) -> Result<(), Str
         "volume-opt" => add_pair(&mut driver(mount).options, value),
         "image-subpath" => mount.image_options.get_or_insert_default().subpath = value.to_owned(),
         "tmpfs-size" => {
-            mount.tmpfs_options.get_or_insert_default().size_bytes = size::parse_binary(value).ok_or_else(invalid)?;
+            mount.tmpfs_options.get_or_insert_default().size_bytes =
+                size::parse_binary(value).ok_or_else(invalid)?;
         }
         "tmpfs-mode" => {
             let mode = u32::from_str_radix(value, 8).map_err(|_| invalid())?;
@@ -66,8 +67,11 @@ fn set(mount: &mut Mount, key: &str, value: &str, field: &str) -> Result<(), Str
     Ok(())
 }
 
+// Whatever option of a volume is given, Docker sends the driver's along.
 fn volume(mount: &mut Mount) -> &mut VolumeOptions {
-    mount.volume_options.get_or_insert_default()
+    let options = mount.volume_options.get_or_insert_default();
+    options.driver_config.get_or_insert_default();
+    options
 }
 fn driver(mount: &mut Mount) -> &mut DriverConfig {
     volume(mount).driver_config.get_or_insert_default()
@@ -141,7 +145,8 @@ mod tests {
         assert_eq!((mount.kind.as_str(), mount.source.as_str(), mount.target.as_str()), ("bind", "/a", "/b"));
         assert!(mount.read_only);
         assert_eq!(mount.bind_options.unwrap().propagation, "rshared");
-        let mount = parse("source=v,target=/d,volume-opt=type=nfs,\"volume-opt=o=a,b\",volume-label=x").unwrap();
+        let mount =
+            parse("source=v,target=/d,volume-opt=type=nfs,\"volume-opt=o=a,b\",volume-label=x").unwrap();
         let volume = mount.volume_options.unwrap();
         assert_eq!(volume.driver_config.unwrap().options["o"], "a,b");
         assert_eq!(volume.labels["x"], "");

@@ -19,7 +19,8 @@ pub fn extra_host(text: &str) -> Result<String, String> {
     if address == "host-gateway" {
         return Ok(format!("{name}:{address}"));
     }
-    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|bare| !bare.is_empty());
+    let bare =
+        address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|bare| !bare.is_empty());
     let address = bare.unwrap_or(address);
     if address.trim().parse::<IpAddr>().is_err() {
         return Err(format!("invalid IP address in add-host: {}", go_quoted(address)));
@@ -34,7 +35,10 @@ pub fn check_address(text: &str) -> Result<(), String> {
 
 /// An address in its canonical form.
 pub fn address(text: &str) -> Result<String, String> {
-    let parsed = text.trim().parse::<IpAddr>().map_err(|_| format!("IP address is not correctly formatted: {text}"))?;
+    let parsed = text
+        .trim()
+        .parse::<IpAddr>()
+        .map_err(|_| format!("IP address is not correctly formatted: {text}"))?;
     Ok(parsed.to_canonical().to_string())
 }
 
@@ -80,9 +84,9 @@ pub fn check_sysctl(text: &str) -> Result<(), String> {
         "kernel.shmmni",
         "kernel.shm_rmid_forced",
     ];
-    let allowed = text
-        .split_once('=')
-        .is_some_and(|(name, _)| SINGLE.contains(&name) || name.starts_with("net.") || name.starts_with("fs.mqueue."));
+    let allowed = text.split_once('=').is_some_and(|(name, _)| {
+        SINGLE.contains(&name) || name.starts_with("net.") || name.starts_with("fs.mqueue.")
+    });
     if allowed { Ok(()) } else { Err(format!("sysctl '{text}' is not allowed")) }
 }
 
@@ -94,6 +98,15 @@ pub fn check_stream(text: &str) -> Result<(), String> {
     }
 }
 
+/// Capabilities in one spelling, each once, sorted.
+pub fn capabilities(list: Vec<String>) -> Vec<String> {
+    let spelled = list.iter().map(|name| match name.trim().to_uppercase() {
+        name if name == "ALL" || name.starts_with("CAP_") => name,
+        name => format!("CAP_{name}"),
+    });
+    spelled.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
 /// Reads `--restart`.
 pub fn restart(text: &str) -> Result<RestartPolicy, String> {
     let (name, count) = text.split_once(':').unwrap_or((text, ""));
@@ -102,9 +115,9 @@ pub fn restart(text: &str) -> Result<RestartPolicy, String> {
     }
     let maximum_retry_count = match count {
         "" => 0,
-        count => {
-            count.parse().map_err(|_| "invalid restart policy format: maximum retry count must be an integer".to_owned())?
-        }
+        count => count.parse().map_err(|_| {
+            "invalid restart policy format: maximum retry count must be an integer".to_owned()
+        })?,
     };
     Ok(RestartPolicy { name: name.into(), maximum_retry_count })
 }
@@ -133,13 +146,27 @@ pub fn check_modes(pid: &str, uts: &str, user: &str, cgroup: &str) -> Result<(),
 }
 
 const SYSTEMS: [&str; 16] = [
-    "aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux", "netbsd", "openbsd", "plan9",
-    "solaris", "wasip1", "windows", "zos",
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "wasip1",
+    "windows",
+    "zos",
 ];
 const ARCHITECTURES: [&str; 26] = [
-    "386", "aarch64", "amd64", "amd64p32", "arm", "arm64", "arm64be", "armbe", "armel", "armhf", "i386", "loong64",
-    "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv", "riscv64", "s390x", "sparc64", "wasm", "x86-64",
-    "x86_64", "ppc",
+    "386", "aarch64", "amd64", "amd64p32", "arm", "arm64", "arm64be", "armbe", "armel", "armhf", "i386",
+    "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv", "riscv64", "s390x",
+    "sparc64", "wasm", "x86-64", "x86_64", "ppc",
 ];
 
 /// Checks and normalizes `--platform`: `os`, `arch`, `os/arch` or `os/arch/variant`.
@@ -154,7 +181,11 @@ pub fn platform(text: &str) -> Result<String, String> {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
     };
     if let Some(bad) = parts.iter().find(|part| !word(part)) {
-        return fail(&format!("{} is an invalid component of {}: platform specifier component must match", go_quoted(bad), go_quoted(text)));
+        return fail(&format!(
+            "{} is an invalid component of {}: platform specifier component must match",
+            go_quoted(bad),
+            go_quoted(text)
+        ));
     }
     let host = hull_types::Platform::host();
     let architecture = |name: &str, variant: Option<&str>| match (name, variant) {
@@ -189,7 +220,9 @@ mod tests {
         assert_eq!(extra_host("a:host-gateway").unwrap(), "a:host-gateway");
         assert!(extra_host("foo").is_err() && extra_host("a:x").is_err());
         assert_eq!(address("0:0::1").unwrap(), "::1");
-        assert!(check_domain("example.com").is_ok() && check_domain(".").is_ok() && check_domain("a b").is_err());
+        assert!(
+            check_domain("example.com").is_ok() && check_domain(".").is_ok() && check_domain("a b").is_err()
+        );
     }
 
     #[test]

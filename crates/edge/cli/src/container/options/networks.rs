@@ -31,12 +31,13 @@ pub fn mode(values: &[String]) -> String {
 
 /// Each network's settings.
 pub fn endpoints(matches: &Matches) -> Result<Map<EndpointSettings>, String> {
-    let mut networks = matches.list("network").iter().map(|text| read(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut networks =
+        matches.list("network").iter().map(|text| read(text)).collect::<Result<Vec<_>, _>>()?;
     if networks.is_empty() {
         networks.push(Attachment { name: "default".into(), ..Attachment::default() });
     }
     let user_defined = networks.iter().filter(|network| is_user_defined(&network.name)).count();
-    let all = networks.len();
+    let (all, given) = (networks.len(), matches.changed("network"));
     let mut endpoints = Map::new();
     for (index, mut network) in networks.into_iter().enumerate() {
         if index == 0 {
@@ -48,7 +49,16 @@ pub fn endpoints(matches: &Matches) -> Result<Map<EndpointSettings>, String> {
         }
     }
     if user_defined > 0 && user_defined < all {
-        return Err("conflicting options: cannot attach both user-defined and non-user-defined network-modes".into());
+        return Err(
+            "conflicting options: cannot attach both user-defined and non-user-defined network-modes".into(),
+        );
+    }
+    // A mode alone says it all; settings are sent where there are some.
+    let plain = |(name, settings): (&String, &EndpointSettings)| {
+        !is_user_defined(name) && *settings == EndpointSettings::default()
+    };
+    if given && endpoints.len() == 1 && endpoints.iter().all(plain) {
+        endpoints.clear();
     }
     Ok(endpoints)
 }
@@ -97,10 +107,7 @@ fn set(network: &mut Attachment, key: &str, value: &str) -> Result<(), String> {
         "alias" => network.aliases.push(value.into()),
         "ip" => network.ipv4 = value.into(),
         "ip6" => network.ipv6 = value.into(),
-        "mac-address" => {
-            mac(value)?;
-            network.mac = value.into();
-        }
+        "mac-address" => network.mac = value.into(),
         "link-local-ip" => network.link_local.push(value.into()),
         "driver-opt" => {
             let pair = value.split_once('=').filter(|(key, _)| !key.trim().is_empty());
@@ -161,7 +168,9 @@ fn apply_flags(network: &mut Attachment, matches: &Matches) -> Result<(), String
     if network.name != "default" && network.name != "bridge" {
         set(&mut network.links, links);
     }
-    for (slot, flag) in [(&mut network.ipv4, "ip"), (&mut network.ipv6, "ip6"), (&mut network.mac, "mac-address")] {
+    for (slot, flag) in
+        [(&mut network.ipv4, "ip"), (&mut network.ipv6, "ip6"), (&mut network.mac, "mac-address")]
+    {
         if !matches.text(flag).is_empty() {
             *slot = matches.text(flag).to_owned();
         }
@@ -180,6 +189,9 @@ fn settings(network: Attachment) -> Result<EndpointSettings, String> {
         if !network.links.is_empty() {
             return Err("links are only supported for user-defined networks".into());
         }
+    }
+    if !network.mac.is_empty() && mac(&network.mac).is_err() {
+        return Err(format!("{} is not a valid mac address", network.mac));
     }
     let addressed = !(network.ipv4.is_empty() && network.ipv6.is_empty() && network.link_local.is_empty());
     let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
@@ -206,7 +218,10 @@ mod tests {
     fn networks_read() {
         assert_eq!(read("web").unwrap().name, "web");
         let long = read("name=Net,alias=A,alias=b,ip=10.0.0.2,driver-opt=x=y,gw-priority=3").unwrap();
-        assert_eq!((long.name.as_str(), long.aliases.as_slice()), ("net", ["a".to_owned(), "b".into()].as_slice()));
+        assert_eq!(
+            (long.name.as_str(), long.aliases.as_slice()),
+            ("net", ["a".to_owned(), "b".into()].as_slice())
+        );
         assert_eq!((long.driver_options["x"].as_str(), long.gateway_priority), ("y", 3));
         assert_eq!(read("foo,alias=b").unwrap_err(), "invalid field foo");
         assert_eq!(read("alias=b").unwrap_err(), "network name/id is not specified");

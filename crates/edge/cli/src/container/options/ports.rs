@@ -36,7 +36,9 @@ fn standard(text: &str) -> Result<String, String> {
             Some(("protocol", value)) => protocol = value,
             Some((name, _)) if !name.is_empty() => {}
             _ => {
-                return Err(format!("invalid publish opts format (should be name=value but got '{parameter}')"));
+                return Err(format!(
+                    "invalid publish opts format (should be name=value but got '{parameter}')"
+                ));
             }
         }
     }
@@ -48,9 +50,9 @@ fn publication(text: &str) -> Result<Vec<(String, PortBinding)>, String> {
     let (address, host, container) = split(text);
     let (protocol, container) = split_protocol(container)?;
     let address = match address.strip_prefix('[') {
-        Some(rest) => {
-            rest.strip_suffix(']').ok_or_else(|| format!("invalid IP address {address}: address {address}:: missing ']' in address"))?
-        }
+        Some(rest) => rest.strip_suffix(']').ok_or_else(|| {
+            format!("invalid IP address {address}: address {address}:: missing ']' in address")
+        })?,
         None => address,
     };
     if !address.is_empty() && address.parse::<std::net::IpAddr>().is_err() {
@@ -86,8 +88,10 @@ fn exposure(text: &str) -> Result<Vec<String>, String> {
     if text.contains(':') {
         return Err(format!("invalid port format for --expose: {text}"));
     }
-    let (protocol, ports) = split_protocol(text)?;
-    let (first, last) = range(ports).map_err(|why| format!("invalid range format for --expose: {text}, error: {why}"))?;
+    // The engine is left to judge the protocol here.
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) =
+        range(ports).map_err(|why| format!("invalid range format for --expose: {text}, error: {why}"))?;
     Ok((first..=last).map(|number| format!("{number}/{protocol}")).collect())
 }
 

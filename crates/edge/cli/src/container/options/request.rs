@@ -6,8 +6,8 @@ use crate::duration;
 use crate::matches::Matches;
 use crate::streams::complain;
 use hull_api_types::{
-    ContainerConfig, ContainerCreateRequest, DeviceRequest, HealthConfig, HostConfig, LogConfig, NetworkingConfig,
-    Resources,
+    ContainerConfig, ContainerCreateRequest, DeviceRequest, HealthConfig, HostConfig, LogConfig,
+    NetworkingConfig, Resources,
 };
 
 /// What is to be created.
@@ -55,8 +55,9 @@ fn container_config(matches: &Matches, proxies: &[(String, String)]) -> Result<C
     if !mac.is_empty() && networks::mac(mac).is_err() {
         return Err(format!("{mac} is not a valid mac address"));
     }
-    let environment = variables::environment(&matches.list("env-file"), &matches.list("env"))?;
-    let environment = deduplicated(environment, proxies);
+    let given = variables::environment(&[], &matches.list("env"))?;
+    let mut environment = variables::environment(&matches.list("env-file"), &[])?;
+    environment.extend(deduplicated(given, proxies));
     let command = matches.arguments().get(1..).unwrap_or_default();
     let entrypoint = matches.changed("entrypoint").then(|| vec![text("entrypoint")]);
     let attach_stdin = stdin || attached("stdin");
@@ -84,7 +85,7 @@ fn container_config(matches: &Matches, proxies: &[(String, String)]) -> Result<C
     })
 }
 
-/// One text for each variable: the last given; the configuration's proxies where nothing is.
+/// One text for each variable of the flags': the last given; the configuration's proxies where nothing is.
 fn deduplicated(given: Vec<String>, proxies: &[(String, String)]) -> Vec<String> {
     let key = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
     let mut out: Vec<String> = Vec::with_capacity(given.len());
@@ -139,13 +140,25 @@ fn health(matches: &Matches) -> Result<Option<HealthConfig>, String> {
 fn host_config(matches: &Matches) -> Result<HostConfig, String> {
     let text = |name: &str| matches.text(name).to_owned();
     let list = |name: &str| Some(matches.list(name)).filter(|list| !list.is_empty());
-    let hosts = matches.list("add-host").iter().map(|host| names::extra_host(host)).collect::<Result<Vec<_>, _>>()?;
-    let dns = matches.list("dns").iter().map(|server| names::address(server)).collect::<Result<Vec<_>, _>>()?;
-    let search = matches.list("dns-search").iter().map(|domain| domain.trim_matches(' ').to_owned()).collect();
-    names::check_modes(matches.text("pid"), matches.text("uts"), matches.text("userns"), matches.text("cgroupns"))?;
+    let hosts =
+        matches.list("add-host").iter().map(|host| names::extra_host(host)).collect::<Result<Vec<_>, _>>()?;
+    let dns =
+        matches.list("dns").iter().map(|server| names::address(server)).collect::<Result<Vec<_>, _>>()?;
+    let search =
+        matches.list("dns-search").iter().map(|domain| domain.trim_matches(' ').to_owned()).collect();
+    names::check_modes(
+        matches.text("pid"),
+        matches.text("uts"),
+        matches.text("userns"),
+        matches.text("cgroupns"),
+    )?;
     let security = security::parse(&matches.list("security-opt"))?;
     let unconfined = security.system_paths_unconfined.then(Vec::new);
-    let mounts = matches.list("mount").iter().map(|mount| super::mounts::parse(mount)).collect::<Result<Vec<_>, _>>()?;
+    let mounts = matches
+        .list("mount")
+        .iter()
+        .map(|mount| super::mounts::parse(mount))
+        .collect::<Result<Vec<_>, _>>()?;
     if !mounts.is_empty() && !matches.text("volume-driver").is_empty() {
         complain(
             "WARNING: `--volume-driver` is ignored for volumes specified via `--mount`. Use `--mount type=volume,volume-driver=...` instead.",
@@ -161,8 +174,8 @@ fn host_config(matches: &Matches) -> Result<HostConfig, String> {
         volume_driver: text("volume-driver"),
         volumes_from: list("volumes-from"),
         annotations: map("annotation"),
-        cap_add: list("cap-add"),
-        cap_drop: list("cap-drop"),
+        cap_add: list("cap-add").map(names::capabilities),
+        cap_drop: list("cap-drop").map(names::capabilities),
         cgroupns_mode: text("cgroupns"),
         dns: Some(dns),
         dns_options: Some(matches.list("dns-option")),
@@ -213,7 +226,8 @@ fn storage(matches: &Matches) -> Result<Option<hull_api_types::Map<String>>, Str
 fn tmpfs(matches: &Matches) -> Option<hull_api_types::Map<String>> {
     let list = matches.list("tmpfs");
     let pairs = list.iter().map(|text| text.split_once(':').unwrap_or((text, "")));
-    let map: hull_api_types::Map<String> = pairs.map(|(path, options)| (path.into(), options.into())).collect();
+    let map: hull_api_types::Map<String> =
+        pairs.map(|(path, options)| (path.into(), options.into())).collect();
     Some(map).filter(|map| !map.is_empty())
 }
 
@@ -231,10 +245,17 @@ fn resources(matches: &Matches) -> Result<Resources, String> {
         return Err(format!("invalid value: {swappiness}. Valid memory swappiness range is 0-100"));
     }
     let (mappings, cdi) = devices::parse(&matches.list("device"))?;
-    let mut requests =
-        matches.list("gpus").iter().map(|text| devices::gpus(text)).collect::<Result<Vec<DeviceRequest>, _>>()?;
+    let mut requests = matches
+        .list("gpus")
+        .iter()
+        .map(|text| devices::gpus(text))
+        .collect::<Result<Vec<DeviceRequest>, _>>()?;
     if !cdi.is_empty() {
-        requests.push(DeviceRequest { driver: "cdi".into(), device_ids: Some(cdi), ..DeviceRequest::default() });
+        requests.push(DeviceRequest {
+            driver: "cdi".into(),
+            device_ids: Some(cdi),
+            ..DeviceRequest::default()
+        });
     }
     let text = |name: &str| matches.text(name).to_owned();
     let throttle = |name: &str, read: fn(&str) -> Result<_, String>| -> Result<Option<Vec<_>>, String> {
@@ -248,7 +269,9 @@ fn resources(matches: &Matches) -> Result<Resources, String> {
         nano_cpus: amount::nano_cpus(matches.text("cpus")).unwrap_or(0),
         cgroup_parent: text("cgroup-parent"),
         blkio_weight: u16::try_from(matches.integer("blkio-weight")).unwrap_or(0),
-        blkio_weight_device: Some(weights.iter().map(|text| devices::weight(text)).collect::<Result<Vec<_>, _>>()?),
+        blkio_weight_device: Some(
+            weights.iter().map(|text| devices::weight(text)).collect::<Result<Vec<_>, _>>()?,
+        ),
         blkio_device_read_bps: throttle("device-read-bps", devices::bytes)?,
         blkio_device_write_bps: throttle("device-write-bps", devices::bytes)?,
         blkio_device_read_iops: throttle("device-read-iops", devices::operations)?,

@@ -43,8 +43,9 @@ fn option(text: &str) -> Result<String, String> {
 }
 
 fn profile(path: &str) -> Result<String, String> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| format!("opening seccomp profile ({path}) failed: {}", file_error("open", path, &error)))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        format!("opening seccomp profile ({path}) failed: {}", file_error("open", path, &error))
+    })?;
     let failed = |why: String| format!("compacting json for seccomp profile ({path}) failed: {why}");
     let text = String::from_utf8(bytes).map_err(|error| failed(error.to_string()))?;
     serde_json::from_str::<IgnoredAny>(&text).map_err(|error| failed(error.to_string()))?;
@@ -75,12 +76,20 @@ mod tests {
 
     #[test]
     fn options_read() {
-        let list = ["no-new-privileges", "apparmor=x", "label:disable", "systempaths=unconfined", "seccomp=unconfined"];
+        let list = [
+            "no-new-privileges",
+            "apparmor=x",
+            "label:disable",
+            "systempaths=unconfined",
+            "seccomp=unconfined",
+        ];
         let out = parse(&list.map(String::from)).unwrap();
         assert_eq!(out.options, ["no-new-privileges", "apparmor=x", "label:disable", "seccomp=unconfined"]);
         assert!(out.system_paths_unconfined);
         assert_eq!(option("foo").unwrap_err(), "Invalid --security-opt: \"foo\"");
-        assert!(option("seccomp=/nope").unwrap_err().starts_with("opening seccomp profile (/nope) failed: open"));
+        assert!(
+            option("seccomp=/nope").unwrap_err().starts_with("opening seccomp profile (/nope) failed: open")
+        );
     }
 
     #[test]
