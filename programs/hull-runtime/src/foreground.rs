@@ -147,7 +147,7 @@ impl Relay {
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        let master_ready = self.output_open.then(|| fds[1].revents()).unwrap_or(PollFlags::empty());
+        let master_ready = if self.output_open { fds[1].revents() } else { PollFlags::empty() };
         let input_ready = reads_input && fds.last().is_some_and(|fd| !fd.revents().is_empty());
         drop(fds);
         if master_ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {

@@ -1,4 +1,5 @@
 //! What a container sees and may do.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What cgroups do on the host that the tests run on. Needs root.
+#![allow(clippy::unwrap_used)]
 
 use hull_cgroup::{Cgroup, Error};
 use hull_types::oci::runtime::{Memory, Pids, Resources};

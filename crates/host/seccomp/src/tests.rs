@@ -21,7 +21,7 @@ fn run(program: &[SockFilter], call: Call) -> (u32, usize) {
             4 => call.architecture.audit(),
             _ => {
                 let argument = call.arguments[(offset as usize - 16) / 8];
-                if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+                if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
             }
         }
     };

@@ -67,7 +67,7 @@ impl FromStr for Platform {
         let parts: Vec<&str> = text.split('/').collect();
         let plain =
             |p: &&str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if parts.len() > 3 || !parts.iter().all(|p| plain(p)) {
+        if parts.len() > 3 || !parts.iter().all(plain) {
             return Err(PlatformError(text.into()));
         }
         let known_os = ["linux", "windows", "darwin", "freebsd"];

@@ -276,8 +276,12 @@ fn write_bundle(
             .map_err(failed())?;
     }
     let resolved = resolved(engine, spec, attachment, prepared, console, &directory)?;
-    let text = serde_json::to_vec(&bundle::oci_spec(spec, &resolved))
-        .map_err(|error| failed()(std::io::Error::other(error)))?;
+    let mut document = bundle::oci_spec(spec, &resolved);
+    if runtime != RuntimeKind::Hull {
+        // What is in it is of 1.0; older runtimes refuse a later number whatever is in it.
+        document.oci_version = "1.0.2".into();
+    }
+    let text = serde_json::to_vec(&document).map_err(|error| failed()(std::io::Error::other(error)))?;
     std::fs::write(directory.join("config.json"), text).map_err(failed())?;
     let own_pid_namespace = resolved.namespaces.pid == Join::Own;
     let create = CreateOptions {
