@@ -6,6 +6,8 @@ fn main() {
     if is("CARGO_CFG_TARGET_ENV", "musl") && is("PROFILE", "release") {
         let script =
             std::path::Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("discard.ld");
+        // Relative relocations in a bit map: a twentieth of the usual table. musl reads it since 1.2.4.
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
         println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
         println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", script.display());
     }

@@ -1,5 +1,7 @@
 //! Images and configurations that mean harm.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use serde_json::json;
@@ -64,6 +66,15 @@ fn nothing_is_mounted_into_proc() {
         assert!(said.contains("inside /proc"), "{destination}: {said}");
         bundle.spec["mounts"].as_array_mut().unwrap().pop();
         bundle.add_mount(json!({"destination": destination, "type": "tmpfs", "source": "tmpfs"}));
+        assert!(bundle.failure().contains("inside /proc"), "{destination}");
+    }
+    // A configuration without a procfs of its own, as engines write it for `-v X:/proc`.
+    for destination in ["/proc", "/../../proc", "/proc/self"] {
+        let mut bundle = Bundle::new("true");
+        bundle.spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/proc");
+        bundle.add_mount(
+            json!({"destination": destination, "type": "bind", "source": "/etc", "options": ["rbind"]}),
+        );
         assert!(bundle.failure().contains("inside /proc"), "{destination}");
     }
     let mut bundle = Bundle::new("cat /proc/uptime");

@@ -1,5 +1,7 @@
 //! The verbs, from create to delete.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use serde_json::json;

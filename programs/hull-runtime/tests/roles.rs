@@ -1,5 +1,7 @@
 //! The other roles: the init in a container, and hello.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use serde_json::json;

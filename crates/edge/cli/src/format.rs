@@ -121,7 +121,9 @@ pub fn documents(format: &str, documents: &[Value]) -> Result<String, Failure> {
             let template = parse_documents(text)?;
             let mut out = String::new();
             for document in documents {
-                out.push_str(&execute_document(&template, document)?);
+                let mut document = document.clone();
+                crate::list::with_go_names(&mut document, text, &[("Id", "ID")]);
+                out.push_str(&execute_document(&template, &document)?);
                 out.push('\n');
             }
             Ok(out)

@@ -1,5 +1,6 @@
 //! What can go wrong with a cgroup.
 
+use hull_errors::{HasKind, Kind};
 use std::io;
 use std::path::PathBuf;
 
@@ -108,3 +109,21 @@ pub enum Error {
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl HasKind for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Error::InvalidPath(_) | Error::Swap | Error::MemoryBusy { .. } | Error::NoController { .. } => {
+                Kind::InvalidParameter
+            }
+            // The kernel takes no such value: "9999" for cpuset.cpus.
+            Error::Write { source, .. }
+                if matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) =>
+            {
+                Kind::InvalidParameter
+            }
+            Error::InUse(_) => Kind::Conflict,
+            _ => Kind::Internal,
+        }
+    }
+}

@@ -158,6 +158,7 @@ impl HasKind for Error {
             Error::InvalidId(_) | Error::InvalidConfig(_) | Error::ParseConfig { .. } | Error::Seccomp(_) => {
                 Kind::InvalidParameter
             }
+            Error::Cgroup(error) => error.kind(),
             Error::AlreadyExists(_)
             | Error::StartStopped
             | Error::StartRunning

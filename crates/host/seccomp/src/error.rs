@@ -1,5 +1,7 @@
 //! Why a profile is no filter.
 
+use hull_errors::{HasKind, Kind};
+
 /// Why a profile cannot be made into a filter.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,3 +44,10 @@ pub enum Error {
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl HasKind for Error {
+    fn kind(&self) -> Kind {
+        // Every one of them is the profile's fault.
+        Kind::InvalidParameter
+    }
+}

@@ -481,6 +481,7 @@ pub struct NetworkSettings {
     #[serde(rename = "SandboxID")]
     pub sandbox_id: String,
     pub sandbox_key: String,
+    #[serde(deserialize_with = "null")]
     pub ports: PortMap,
     pub hairpin_mode: bool,
     #[serde(rename = "LinkLocalIPv6Address")]
@@ -505,6 +506,7 @@ pub struct NetworkSettings {
     #[serde(rename = "IPv6Gateway")]
     pub ipv6_gateway: String,
     pub mac_address: String,
+    #[serde(deserialize_with = "null")]
     pub networks: Map<EndpointSettings>,
 }
 
@@ -515,6 +517,7 @@ pub struct ContainerInspect {
     pub id: String,
     pub created: Timestamp,
     pub path: String,
+    #[serde(deserialize_with = "null")]
     pub args: Vec<String>,
     pub state: ContainerState,
     pub image: String,
@@ -537,6 +540,7 @@ pub struct ContainerInspect {
     pub size_rw: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_root_fs: Option<i64>,
+    #[serde(deserialize_with = "null")]
     pub mounts: Vec<MountPoint>,
     pub config: ContainerConfig,
     pub network_settings: NetworkSettings,
@@ -568,6 +572,7 @@ pub struct SummaryHostConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SummaryNetworkSettings {
+    #[serde(deserialize_with = "null")]
     pub networks: Map<EndpointSettings>,
 }
 
@@ -576,6 +581,7 @@ pub struct SummaryNetworkSettings {
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerSummary {
     pub id: String,
+    #[serde(deserialize_with = "null")]
     pub names: Vec<String>,
     pub image: String,
     #[serde(rename = "ImageID")]
@@ -585,23 +591,28 @@ pub struct ContainerSummary {
     pub command: String,
     /// Seconds since the epoch.
     pub created: i64,
+    #[serde(deserialize_with = "null")]
     pub ports: Vec<Port>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_rw: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_root_fs: Option<i64>,
+    #[serde(deserialize_with = "null")]
     pub labels: Map<String>,
     pub state: String,
     pub status: String,
     pub host_config: SummaryHostConfig,
     pub network_settings: SummaryNetworkSettings,
+    #[serde(deserialize_with = "null")]
     pub mounts: Vec<MountPoint>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerTopResponse {
+    #[serde(deserialize_with = "null")]
     pub titles: Vec<String>,
+    #[serde(deserialize_with = "null")]
     pub processes: Vec<Vec<String>>,
 }
 

@@ -47,6 +47,7 @@ pub struct ExecStartRequest {
 pub struct ExecProcessConfig {
     pub tty: bool,
     pub entrypoint: String,
+    #[serde(deserialize_with = "null")]
     pub arguments: Vec<String>,
     pub privileged: bool,
     #[serde(skip_serializing_if = "is_default")]

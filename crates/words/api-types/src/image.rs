@@ -1,6 +1,6 @@
 //! Images.
 
-use crate::{ContainerConfig, DriverData, Map, is_default};
+use crate::{ContainerConfig, DriverData, Map, is_default, null};
 use hull_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,9 @@ pub struct ImageSummary {
     pub id: String,
     pub labels: Option<Map<String>>,
     pub parent_id: String,
+    #[serde(deserialize_with = "null")]
     pub repo_digests: Vec<String>,
+    #[serde(deserialize_with = "null")]
     pub repo_tags: Vec<String>,
     pub shared_size: i64,
     pub size: i64,
@@ -28,7 +30,7 @@ pub struct ImageSummary {
 pub struct RootFs {
     #[serde(rename = "Type")]
     pub kind: String,
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "null")]
     pub layers: Vec<String>,
 }
 
@@ -43,7 +45,9 @@ pub struct ImageMetadata {
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageInspect {
     pub id: String,
+    #[serde(deserialize_with = "null")]
     pub repo_tags: Vec<String>,
+    #[serde(deserialize_with = "null")]
     pub repo_digests: Vec<String>,
     pub parent: String,
     pub comment: String,

@@ -1,6 +1,6 @@
 //! Streams of JSON messages: progress of pulls and pushes, events, errors.
 
-use crate::{Map, is_default};
+use crate::{Map, is_default, null};
 use serde::{Deserialize, Serialize};
 
 /// `{"message": "…"}`, the body of every error.
@@ -58,7 +58,7 @@ pub struct JsonMessage {
 pub struct EventActor {
     #[serde(rename = "ID")]
     pub id: String,
-    #[serde(rename = "Attributes")]
+    #[serde(rename = "Attributes", deserialize_with = "null")]
     pub attributes: Map<String>,
 }
 

@@ -1,6 +1,6 @@
 //! `GET /containers/{id}/stats`. Times are nanoseconds, sizes bytes.
 
-use crate::{Map, is_default};
+use crate::{Map, is_default, null};
 use hull_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +71,7 @@ pub struct MemoryStats {
     pub usage: u64,
     #[serde(skip_serializing_if = "is_default")]
     pub max_usage: u64,
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "null")]
     pub stats: Map<u64>,
     #[serde(skip_serializing_if = "is_default")]
     pub failcnt: u64,

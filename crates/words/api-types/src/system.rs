@@ -1,6 +1,6 @@
 //! The daemon about itself: version, info, disk usage.
 
-use crate::{Map, is_default};
+use crate::{Map, is_default, null};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct PlatformName {
 pub struct ComponentVersion {
     pub name: String,
     pub version: String,
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "null")]
     pub details: Map<String>,
 }
 
@@ -22,6 +22,7 @@ pub struct ComponentVersion {
 #[serde(rename_all = "PascalCase", default)]
 pub struct SystemVersion {
     pub platform: PlatformName,
+    #[serde(deserialize_with = "null")]
     pub components: Vec<ComponentVersion>,
     pub version: String,
     pub api_version: String,
@@ -40,9 +41,12 @@ pub struct SystemVersion {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PluginsInfo {
+    #[serde(deserialize_with = "null")]
     pub volume: Vec<String>,
+    #[serde(deserialize_with = "null")]
     pub network: Vec<String>,
     pub authorization: Option<Vec<String>>,
+    #[serde(deserialize_with = "null")]
     pub log: Vec<String>,
 }
 
@@ -50,6 +54,7 @@ pub struct PluginsInfo {
 #[serde(rename_all = "PascalCase", default)]
 pub struct IndexInfo {
     pub name: String,
+    #[serde(deserialize_with = "null")]
     pub mirrors: Vec<String>,
     pub secure: bool,
     pub official: bool,
@@ -58,8 +63,9 @@ pub struct IndexInfo {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RegistryConfig {
-    #[serde(rename = "InsecureRegistryCIDRs")]
+    #[serde(rename = "InsecureRegistryCIDRs", deserialize_with = "null")]
     pub insecure_registry_cidrs: Vec<String>,
+    #[serde(deserialize_with = "null")]
     pub index_configs: Map<IndexInfo>,
     pub mirrors: Option<Vec<String>>,
 }
@@ -112,6 +118,7 @@ pub struct SystemInfo {
     pub containers_stopped: i64,
     pub images: i64,
     pub driver: String,
+    #[serde(deserialize_with = "null")]
     pub driver_status: Vec<[String; 2]>,
     pub plugins: PluginsInfo,
     pub memory_limit: bool,
@@ -153,9 +160,11 @@ pub struct SystemInfo {
     pub https_proxy: String,
     pub no_proxy: String,
     pub name: String,
+    #[serde(deserialize_with = "null")]
     pub labels: Vec<String>,
     pub experimental_build: bool,
     pub server_version: String,
+    #[serde(deserialize_with = "null")]
     pub runtimes: Map<RuntimeInfo>,
     pub default_runtime: String,
     pub swarm: SwarmInfo,
@@ -165,6 +174,7 @@ pub struct SystemInfo {
     pub containerd_commit: Commit,
     pub runc_commit: Commit,
     pub init_commit: Commit,
+    #[serde(deserialize_with = "null")]
     pub security_options: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     pub product_license: String,
@@ -180,8 +190,12 @@ pub struct SystemInfo {
 #[serde(rename_all = "PascalCase", default)]
 pub struct DiskUsage {
     pub layers_size: i64,
+    #[serde(deserialize_with = "null")]
     pub images: Vec<crate::ImageSummary>,
+    #[serde(deserialize_with = "null")]
     pub containers: Vec<crate::ContainerSummary>,
+    #[serde(deserialize_with = "null")]
     pub volumes: Vec<crate::Volume>,
+    #[serde(deserialize_with = "null")]
     pub build_cache: Vec<serde_json::Value>,
 }

@@ -33,16 +33,7 @@ impl Bundle {
         for name in ["bin", "etc", "proc", "sys", "dev", "tmp"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
-        // A hard link: the same file in every test's root.
-        let shared = std::env::temp_dir().join("hull-runtime-tests-busybox");
-        if !shared.exists() {
-            let own = shared.with_extension(std::process::id().to_string() + &unique());
-            fs::copy("/bin/busybox", &own).unwrap();
-            fs::rename(&own, &shared).unwrap();
-        }
-        if fs::hard_link(&shared, root.join("bin/busybox")).is_err() {
-            fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        }
+        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
         for name in APPLETS {
             symlink("busybox", root.join("bin").join(name)).unwrap();
         }

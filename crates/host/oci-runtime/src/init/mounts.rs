@@ -189,10 +189,11 @@ impl Place<'_> {
     /// Nothing is mounted into `/proc`, but over a few of its files: security labels and kernel parameters are
     /// written there, and a false `/proc` would swallow them (CVE-2019-16884, CVE-2023-27561).
     fn refuse_inside_proc(&self, target: &OwnedFd, source: Option<&OwnedFd>) -> Step<()> {
-        if !is_proc(target)? {
+        let path = clean(&self.mount.destination);
+        // Where nothing is mounted at `/proc` yet, the path alone tells.
+        if !path.starts_with("/proc") && !is_proc(target)? {
             return Ok(());
         }
-        let path = clean(&self.mount.destination);
         if PROC_FILES.iter().any(|file| Path::new(file) == path) {
             return Ok(());
         }

@@ -1087,6 +1087,27 @@ mod tests {
     }
 
     #[test]
+    fn wrong_types_are_named_and_the_last_counts() {
+        let read = |text: &str| serde_json::from_str::<Spec>(text);
+        for bad in [
+            r#"{"process":{"args":"sh"}}"#,
+            r#"{"process":{"user":{"uid":-1}}}"#,
+            r#"{"process":{"user":{"uid":4294967296}}}"#,
+            r#"{"mounts":{"destination":"/"}}"#,
+            r#"{"linux":{"sysctl":[]}}"#,
+            r#"{"hostname":1}"#,
+            r#"{"root":{"readonly":"yes"}}"#,
+            r#"[]"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(read(r#"{"process":{"args":"sh"}}"#).unwrap_err().to_string().contains("process: args: "));
+        let twice_said = r#"{"hostname":"a","mounts":[{"destination":"/a"}],"hostname":"b","mounts":[{"destination":"/b"}]}"#;
+        let spec = read(twice_said).unwrap();
+        assert_eq!((spec.hostname.as_str(), spec.mounts.len()), ("b", 1));
+    }
+
+    #[test]
     fn null_is_not_said() {
         let spec: Spec = serde_json::from_str(
             r#"{"ociVersion":"1.0.0","process":null,"mounts":null,"hostname":null,"linux":{"sysctl":null,"devices":null}}"#,
