@@ -89,7 +89,13 @@ fn differences(world: &World, path: &str, hull: &Value, dockerd: &Value, found: 
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (x, y) in a.iter().zip(b) {
+            // dockerd lists mounts in the order of a Go map, which is none.
+            let by_destination = |list: &[Value]| {
+                let mut sorted = list.to_vec();
+                sorted.sort_by_key(|item| item["Destination"].as_str().unwrap_or_default().to_owned());
+                sorted
+            };
+            for (x, y) in by_destination(a).iter().zip(&by_destination(b)) {
                 differences(world, &format!("{path}[]"), x, y, found);
             }
         }

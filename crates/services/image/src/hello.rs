@@ -3,6 +3,7 @@
 //! The same program gives the same image, byte for byte: times are the program file's own.
 
 use crate::error::{ImageError, Result};
+use hull_archive::{Entry, EntryKind, Writer};
 use hull_content::{Content, digest_of};
 use hull_types::oci::image::{Descriptor, Execution, History, ImageConfig, LayerIds, Manifest, media_type};
 use hull_types::{DiffId, Digest, ImageRef, Platform, Timestamp};
@@ -43,15 +44,12 @@ pub(crate) fn build(program: &Path, content: &Content) -> Result<(Descriptor, Ma
 }
 
 fn layer(program: &[u8], modified: Timestamp) -> std::io::Result<Vec<u8>> {
-    let mut header = tar::Header::new_ustar();
-    header.set_mode(0o755);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(modified.seconds.max(0) as u64);
-    header.set_size(program.len() as u64);
-    let mut archive = tar::Builder::new(Vec::with_capacity(program.len() + 4096));
-    archive.append_data(&mut header, "hello", program)?;
-    archive.into_inner()
+    let mut entry = Entry::new("hello", EntryKind::File, 0o755);
+    entry.mtime.seconds = modified.seconds.max(0);
+    entry.size = program.len() as u64;
+    let mut archive = Writer::new(Vec::with_capacity(program.len() + 4096));
+    let written = archive.entry(&entry).and_then(|()| archive.contents(program));
+    written.and_then(|()| archive.finish()).map_err(std::io::Error::other)
 }
 
 fn config(layer: &Digest, created: Timestamp) -> ImageConfig {
