@@ -177,6 +177,11 @@ impl World {
 
     /// Starts the daemon and waits until it answers.
     pub fn start_daemon(&self) {
+        self.start_daemon_with(&[]);
+    }
+
+    /// The same with these flags besides the world's.
+    pub fn start_daemon_with(&self, flags: &[String]) {
         // A file of its own, so that the machine's is not read.
         std::fs::write(self.directory().join("daemon.json"), "{}").unwrap();
         let log = std::fs::OpenOptions::new()
@@ -200,6 +205,7 @@ impl World {
             .arg("-H")
             .arg(format!("unix://{}", self.socket().display()))
             .args(&self.flags)
+            .args(flags)
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .stdin(Stdio::null())
@@ -281,13 +287,16 @@ impl World {
     pub fn client_with_input(&self, client: Client, words: &[&str], input: &str) -> Output {
         self.run(self.client_command(client, words), Some(input))
     }
-    /// The command itself, for those who hold its ends.
-    pub fn client_command(&self, client: Client, words: &[&str]) -> Command {
-        let program = match client {
+    /// The client's program.
+    pub fn program(&self, client: Client) -> PathBuf {
+        match client {
             Client::Hull => environment("HULL_BIN"),
             Client::Docker => "docker".into(),
-        };
-        let mut command = self.command(program);
+        }
+    }
+    /// The command itself, for those who hold its ends.
+    pub fn client_command(&self, client: Client, words: &[&str]) -> Command {
+        let mut command = self.command(self.program(client));
         command.arg("-H").arg(format!("unix://{}", self.socket().display())).args(words);
         command
     }

@@ -76,6 +76,11 @@ pub fn plan(program: &str, words: &[String]) -> Result<Plan, Failure> {
         if crate::plugin::find(&globals, first).is_some() {
             return Ok(Plan::Plugin(Box::new((globals, first.clone(), words.to_vec()))));
         }
+        if let Some(what) = crate::absent::needs(first) {
+            let text =
+                format!("{program}: '{program} {first}' is not available yet: Hull has no {what} so far");
+            return Err(Failure::new(text));
+        }
         let text = format!(
             "{program}: unknown command: {program} {first}\n\nRun '{program} --help' for more information"
         );

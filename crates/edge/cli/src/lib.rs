@@ -14,6 +14,7 @@
 //! for wrong flags, 1 for wrong arguments, a container's own from `run`). Must not know: how the engine works; what
 //! isn't in the API isn't here.
 
+pub mod absent;
 pub mod amount;
 pub mod check;
 pub mod command;

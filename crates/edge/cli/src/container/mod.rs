@@ -180,10 +180,7 @@ static INSPECT: Command = Command {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     about: "Display detailed information on one or more containers",
     names: &[],
-    flags: &[
-    Flag::text("format", "string", "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates").short('f'),
-    Flag::switch("size", "Display total file sizes").short('s'),
-    ],
+    flags: &[crate::list::INSPECT_FLAG, Flag::switch("size", "Display total file sizes").short('s')],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
     action: Action::Run(|session, matches| Box::pin(show::inspect(session, matches))),
@@ -235,11 +232,7 @@ static LS: Command = Command {
         Flag::list("filter", "filter", "Filter output based on conditions provided")
             .short('f')
             .check(check::filter),
-        Flag::text(
-            "format",
-            "string",
-            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
+        crate::list::LIST_FLAG,
         Flag::text("last", "int", "Show n last created containers (includes all states)")
             .short('n')
             .check(check::integer)
@@ -350,11 +343,7 @@ static STATS: Command = Command {
     names: &["container stats", "stats"],
     flags: &[
         Flag::switch("all", "Show all containers (default shows just running)").short('a'),
-        Flag::text(
-            "format",
-            "string",
-            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
+        crate::list::LIST_FLAG,
         Flag::switch("no-stream", "Disable streaming stats and only pull the first result"),
         Flag::switch("no-trunc", "Do not truncate output"),
     ],

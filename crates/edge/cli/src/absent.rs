@@ -1,0 +1,30 @@
+//! Docker's commands that Hull does not have yet: one who calls them is told so, rather than that there is no such
+//! command.
+
+/// What the command would need, if it is one of Docker's that is missing here.
+pub fn needs(command: &str) -> Option<&'static str> {
+    Some(match command {
+        "build" | "builder" | "buildx" | "bake" => "builder",
+        "swarm" | "node" | "service" | "stack" | "secret" | "config" => "swarm mode",
+        "compose" => "compose",
+        "plugin" => "plugins",
+        "manifest" | "trust" => "manifest commands",
+        "checkpoint" => "checkpoints",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_said_to_be_missing() {
+        for entry in crate::root::entries() {
+            assert_eq!(needs(entry.name), None, "{}", entry.name);
+        }
+        let words: Vec<String> = ["build", "-t", "x", "."].map(Into::into).to_vec();
+        let failure = crate::dispatch::plan("hull", &words).unwrap_err();
+        assert_eq!(failure.message, "hull: 'hull build' is not available yet: Hull has no builder so far");
+    }
+}

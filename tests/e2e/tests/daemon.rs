@@ -1,0 +1,208 @@
+//! The daemon's own ways: TLS, several daemons side by side, foreign runtimes, contexts, what is refused.
+#![allow(clippy::unwrap_used)]
+
+use hull_e2e::{Client, World, eventually};
+
+/// A certificate authority with a server's and a client's certificate, in the world's folder.
+fn certificates(world: &World) {
+    let folder = world.directory().display();
+    world
+        .sh(&format!(
+            "cd {folder} && mkdir client-certs &&
+             openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca 2>/dev/null &&
+             for name in server client; do
+               openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name 2>/dev/null &&
+               printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth,clientAuth' >extensions &&
+               openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $name.pem -days 2 \
+                 -extfile extensions 2>/dev/null || exit 1
+             done &&
+             cp ca.pem client-certs/ca.pem && cp client.pem client-certs/cert.pem && cp client.key client-certs/key.pem"
+        ))
+        .ok();
+}
+
+#[test]
+fn tls_lets_in_only_those_with_a_certificate() {
+    let world = World::bare(&[]);
+    certificates(&world);
+    let file = |name: &str| world.directory().join(name).display().to_string();
+    let flags = [
+        "-H".to_owned(),
+        "tcp://127.0.0.1:2376".to_owned(),
+        "--tlsverify".to_owned(),
+        format!("--tlscacert={}", file("ca.pem")),
+        format!("--tlscert={}", file("server.pem")),
+        format!("--tlskey={}", file("server.key")),
+        "--registry-mirror=http://127.0.0.1:5000".to_owned(),
+    ];
+    world.start_registry("");
+    world.start_daemon_with(&flags);
+    let over_tls = |client: Client, certificates: bool, words: &[&str]| {
+        let mut command = world.command(world.program(client));
+        command.args(["-H", "tcp://127.0.0.1:2376"]);
+        if certificates {
+            command.arg("--tlsverify").env("DOCKER_CERT_PATH", world.directory().join("client-certs"));
+        } else {
+            command.arg("--tls");
+        }
+        command.args(words);
+        world.run(command, None)
+    };
+    for client in [Client::Hull, Client::Docker] {
+        assert_eq!(over_tls(client, true, &["run", "--rm", "busybox", "echo", "sealed"]).ok(), "sealed");
+        assert_ne!(over_tls(client, false, &["ps"]).code, 0, "without a certificate");
+    }
+    let plain = world.sh("curl -s --max-time 2 http://127.0.0.1:2376/_ping");
+    assert!(!plain.stdout.contains("OK"), "{}", plain.stdout);
+    world.stop();
+}
+
+#[test]
+fn a_foreign_runtime_serves_as_well() {
+    let world = World::with_flags(&[
+        "--registry-mirror",
+        "http://127.0.0.1:5000",
+        "--add-runtime",
+        "runc=/usr/sbin/runc",
+    ]);
+    for client in [Client::Hull, Client::Docker] {
+        let go = |words: &[&str]| world.client(client, words);
+        assert_eq!(go(&["run", "--rm", "--runtime", "runc", "busybox", "echo", "by runc"]).ok(), "by runc");
+        go(&["run", "-d", "--name", "foreign", "--runtime", "runc", "-p", "8080:80", "nginx"]).ok();
+        eventually("nginx answers", 10, || {
+            world.sh("curl -s http://127.0.0.1:8080/").stdout.contains("Welcome to nginx").then_some(())
+        });
+        assert_eq!(go(&["exec", "foreign", "echo", "inside"]).ok(), "inside");
+        go(&["pause", "foreign"]).ok();
+        go(&["unpause", "foreign"]).ok();
+        world.kill_daemon();
+        world.start_daemon();
+        assert_eq!(
+            go(&["inspect", "-f", "{{.State.Status}} {{.HostConfig.Runtime}}", "foreign"]).ok(),
+            "running runc"
+        );
+        go(&["stop", "-t", "2", "foreign"]).ok();
+        go(&["rm", "foreign"]).ok();
+        go(&["run", "--rm", "--runtime", "runc", "busybox", "nope"]).expect_code(127);
+    }
+    world.stop();
+}
+
+#[test]
+fn two_daemons_stand_side_by_side() {
+    let world = World::start();
+    let other = world.directory().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let socket = format!("unix://{}/hull.sock", other.display());
+    let mut command = world.command(world.program(Client::Hull));
+    command.arg("daemon").args(["--data-root", &format!("{}/data", other.display())]);
+    command.args(["--exec-root", &format!("{}/exec", other.display()), "-H", &socket]);
+    command.args(["--pidfile", &format!("{}/pid", other.display()), "--bip", "172.31.0.1/16"]);
+    command.args(["--config-file", world.directory().join("daemon.json").to_str().unwrap()]);
+    command.args(["--registry-mirror", "http://127.0.0.1:5000"]);
+    command.stderr(std::process::Stdio::null());
+    let mut second = command.spawn().unwrap();
+    let on_second = |words: &[&str]| {
+        let mut command = world.command(world.program(Client::Hull));
+        command.args(["-H", &socket]).args(words);
+        world.run(command, None)
+    };
+    eventually("the second daemon answers", 10, || (on_second(&["ps"]).code == 0).then_some(()));
+    world.hull(&["run", "-d", "--name", "web", "-p", "8081:80", "nginx"]).ok();
+    on_second(&["run", "-d", "--name", "web", "-p", "8082:80", "nginx"]).ok();
+    for port in [8081, 8082] {
+        eventually("each serves its own", 10, || {
+            world.sh(&format!("curl -s http://127.0.0.1:{port}/")).stdout.contains("Welcome").then_some(())
+        });
+    }
+    assert_eq!(world.hull(&["ps", "-q"]).ok().lines().count(), 1);
+    on_second(&["rm", "-f", "web"]).ok();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(second.id() as i32).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    assert!(second.wait().unwrap().success());
+    assert!(world.sh("curl -s http://127.0.0.1:8081/").stdout.contains("Welcome"), "the first goes on");
+    world.stop();
+}
+
+#[test]
+fn what_a_daemon_cannot_do_is_said() {
+    let world = World::bare(&[]);
+    std::fs::write(world.directory().join("daemon.json"), r#"{"nope": 1, "debug": true}"#).unwrap();
+    let daemon = |words: &[&str]| {
+        let mut command = world.command(world.program(Client::Hull));
+        let folder = world.directory().display();
+        command.arg("daemon").args([
+            "--data-root",
+            &format!("{folder}/d"),
+            "--exec-root",
+            &format!("{folder}/e"),
+        ]);
+        command.args(["--pidfile", &format!("{folder}/p"), "-H", &format!("unix://{folder}/s")]).args(words);
+        world.run(command, None)
+    };
+    let config = world.directory().join("daemon.json").display().to_string();
+    for (words, text) in [
+        (vec!["--config-file", config.as_str()], "nope"),
+        (vec!["--no-such-flag"], "unknown flag: --no-such-flag"),
+        (vec!["--bridge", "x", "--bip", "10.0.0.1/8"], "mutually exclusive"),
+        (vec!["--config-file", "/no/such/file"], "/no/such/file"),
+        (vec!["--storage-driver", "nope"], "nope"),
+        (vec!["--default-runtime", "nope"], "nope"),
+    ] {
+        let output = daemon(&words);
+        assert_ne!(output.code, 0, "{words:?}");
+        assert!(output.stderr.contains(text), "{words:?}: {}", output.stderr);
+    }
+    assert!(!world.directory().join("s").exists(), "no socket is left");
+}
+
+#[test]
+fn a_context_names_an_engine() {
+    let world = World::start();
+    let mut command = world.command(world.program(Client::Hull));
+    command.args([
+        "context",
+        "create",
+        "sea",
+        "--docker",
+        &format!("host=unix://{}", world.socket().display()),
+    ]);
+    world.run(command, None).ok();
+    for client in [Client::Hull, Client::Docker] {
+        let mut command = world.command(world.program(client));
+        command.args(["--context", "sea", "run", "--rm", "busybox", "echo", "by context"]);
+        assert_eq!(world.run(command, None).ok(), "by context");
+    }
+    world.stop();
+}
+
+#[test]
+fn routes_that_are_not_built_say_so() {
+    let world = World::start();
+    let ask = |method: &str, path: &str| {
+        let socket = world.socket();
+        let line = format!(
+            "curl -s -X {method} -w ' %{{http_code}}' --unix-socket {} http://x/v1.41{path}",
+            socket.display()
+        );
+        world.sh(&line).ok()
+    };
+    for (method, path) in [
+        ("POST", "/build"),
+        ("POST", "/commit"),
+        ("GET", "/images/get?names=x"),
+        ("POST", "/images/load"),
+        ("POST", "/swarm/init"),
+        ("POST", "/session"),
+        ("POST", "/plugins/pull?remote=x"),
+    ] {
+        let answer = ask(method, path);
+        assert!(answer.ends_with(" 501") && answer.contains("message"), "{method} {path}: {answer}");
+    }
+    assert!(ask("GET", "/nope").ends_with(" 404"));
+    assert!(ask("GET", "/services").ends_with(" 503"));
+    world.stop();
+}
