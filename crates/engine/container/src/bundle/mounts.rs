@@ -116,11 +116,9 @@ fn system_mounts(spec: &ContainerSpec, resolved: &Resolved) -> Vec<Mount> {
         mount("/sys", "sysfs", "sysfs", &sys),
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &cgroup),
     ];
-    if host.ipc_mode == "host" {
-        list.push(bind("/dev/mqueue", Path::new("/dev/mqueue"), &["rbind", "rprivate"]));
-    } else {
-        list.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
-    }
+    // It shows the queues of the IPC namespace it is mounted in, so it serves the host's as well: a bind of the host's
+    // own would need one to be there.
+    list.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
     match &resolved.shm {
         ShmSource::None => {}
         ShmSource::Own => {
