@@ -222,3 +222,92 @@ fn the_first_command_prints_what_happened() {
     assert!(said.to_lowercase().contains("hull"), "{said}");
     world.stop();
 }
+
+#[test]
+fn exec_has_a_terminal_of_its_own() {
+    with_each_client(|world, client| {
+        world.client(client, &["run", "-d", "--name", "box", "busybox", "sleep", "1000"]).ok();
+        let command = world.client_command(client, &["exec", "-it", "-e", "PS1=ready> ", "box", "sh"]);
+        let mut terminal = Terminal::run(&command, 33, 99);
+        terminal.expect("ready> ");
+        eventually("the size arrives", 5, || {
+            terminal.send("stty size\n");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            terminal.screen().contains("33 99").then_some(())
+        });
+        terminal.resize(20, 70);
+        eventually("the terminal follows", 5, || {
+            terminal.send("stty size\n");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            terminal.screen().contains("20 70").then_some(())
+        });
+        // An interrupt goes to what runs there, not to the client.
+        terminal.send("sleep 100\n");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        terminal.send("\x03");
+        terminal.send("echo after-$((1+1))\n");
+        terminal.expect("after-2");
+        terminal.send("exit 6\n");
+        assert_eq!(terminal.wait(), 6);
+        assert_eq!(world.client(client, &["inspect", "-f", "{{.State.Running}}", "box"]).ok(), "true");
+    });
+}
+
+#[test]
+fn signals_of_the_client_reach_the_container() {
+    with_each_client(|world, client| {
+        world.client(client, &["pull", "-q", "busybox"]).ok();
+        let script = "trap 'echo caught; exit 21' TERM; echo armed; while :; do usleep 50000; done";
+        let mut command = world.client_command(client, &["run", "--rm", "busybox", "sh", "-c", script]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "armed\n");
+        // nsenter execs the client, so the child is the client.
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(child.id() as i32).unwrap(),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        line.clear();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "caught\n");
+        assert_eq!(child.wait().unwrap().code(), Some(21));
+    });
+}
+
+#[test]
+fn logs_rotate_and_stay_readable() {
+    with_each_client(|world, client| {
+        let go = |words: &[&str]| world.client(client, words);
+        let script = "i=0; while [ $i -lt 2000 ]; do echo line-$i; i=$((i+1)); done";
+        go(&[
+            "run",
+            "--name",
+            "talker",
+            "--log-opt",
+            "max-size=20k",
+            "--log-opt",
+            "max-file=3",
+            "busybox",
+            "sh",
+            "-c",
+            script,
+        ])
+        .ok();
+        let shown = go(&["logs", "talker"]).ok();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.last(), Some(&"line-1999"));
+        assert!(lines.len() < 2000 && lines.len() > 200, "{} lines", lines.len());
+        // What is left has no gap.
+        let first: usize = lines[0].trim_start_matches("line-").parse().unwrap();
+        assert_eq!(first + lines.len(), 2000);
+        assert_eq!(go(&["logs", "--tail", "300", "talker"]).ok().lines().count(), 300);
+        let refused = go(&["run", "--rm", "--log-opt", "nope=1", "busybox", "true"]).expect_code(125);
+        assert!(refused.stderr.contains("nope"), "{}", refused.stderr);
+        go(&["run", "--name", "silent", "--log-driver", "none", "busybox", "echo", "x"]).ok();
+        let none = go(&["logs", "silent"]).expect_code(1);
+        assert!(none.stderr.contains("does not support reading"), "{}", none.stderr);
+    });
+}
