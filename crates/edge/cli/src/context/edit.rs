@@ -15,7 +15,7 @@ const DOCKER: Flag = Flag::list("docker", "stringToString", "set the docker endp
 
 pub static CREATE: Command = Command {
     usage: "[OPTIONS] CONTEXT",
-    about: "Create a context",
+    about: "Create a context\n\nDocker endpoint config:\n\nNAME                DESCRIPTION\nfrom                Copy named context's Docker endpoint configuration\nhost                Docker endpoint on which to connect\nca                  Trust certs signed only by this CA\ncert                Path to TLS certificate file\nkey                 Path to TLS key file\nskip-tls-verify     Skip TLS certificate validation",
     names: &[],
     flags: &[DESCRIPTION, DOCKER, Flag::text("from", "string", "create context from a named context")],
     arguments: Arguments::Exactly(1),
@@ -31,18 +31,19 @@ async fn create(session: &Session, matches: &Matches) -> Result<(), Failure> {
         return Err(Failure::new(format!("context {name:?} already exists")));
     }
     let mut context = match matches.text("from") {
+        // With nothing said, what flags and environment say now.
+        "" if !matches.changed("docker") => {
+            Context { name: name.into(), ..super::list::default_context(session) }
+        }
         "" => Context::new(name),
         from => {
             let mut context = store::read(config, from)?;
             context.name = name.to_owned();
-            context.document["Name"] = name.into();
             context
         }
     };
+    context.document["Name"] = name.into();
     apply(config, &mut context, matches)?;
-    if context.host().is_empty() && matches.text("from").is_empty() && !matches.changed("docker") {
-        return Err("docker endpoint configuration is required".into());
-    }
     store::write(config, &context)?;
     streams::print_line(name);
     streams::complain(&format!("Successfully created context {name:?}"));
@@ -107,10 +108,9 @@ fn option(config: &Path, context: &mut Context, key: &str, value: &str) -> Resul
             endpoint["SkipTLSVerify"] = Value::Bool(skip);
         }
         "ca" | "cert" | "key" => {
-            let directory = store::tls_directory(config, &name).join("docker");
-            let target = directory.join(format!("{key}.pem"));
-            let copied = std::fs::create_dir_all(&directory).and_then(|()| std::fs::copy(value, &target));
-            copied.map_err(|error| Failure::new(file_error("open", value, &error)))?;
+            let bytes =
+                std::fs::read(value).map_err(|error| Failure::new(file_error("open", value, &error)))?;
+            store::write_tls(config, &name, &format!("{key}.pem"), &bytes)?;
         }
         "from" if value == DEFAULT_CONTEXT => {
             if let Some(host) = host_variable() {

@@ -33,7 +33,7 @@ const LISTING: Listing<'static> = Listing {
 };
 
 /// The context that stands for flags and environment.
-fn default_context(session: &Session) -> Context {
+pub(super) fn default_context(session: &Session) -> Context {
     let mut context = Context::new(DEFAULT_CONTEXT);
     let given = session.globals.hosts.first().cloned().or_else(host_variable);
     context.document["Metadata"]["Description"] = "Current DOCKER_HOST based configuration".into();

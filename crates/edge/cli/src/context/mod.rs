@@ -3,6 +3,7 @@
 mod edit;
 mod list;
 mod store;
+mod transfer;
 
 use crate::command::{Action, Arguments, Command, Entry, Section};
 
@@ -18,6 +19,8 @@ static GROUP: Command = Command {
     interspersed: true,
     action: Action::Group(&[
         Entry::new("create", &edit::CREATE),
+        Entry::new("export", &transfer::EXPORT),
+        Entry::new("import", &transfer::IMPORT),
         Entry::new("inspect", &list::INSPECT),
         Entry::new("ls", &list::LIST).aliases(&["list"]),
         Entry::new("rm", &edit::REMOVE).aliases(&["remove"]),

@@ -54,6 +54,23 @@ pub fn tls_directory(config: &Path, name: &str) -> PathBuf {
     config.join("contexts/tls").join(context_id(name))
 }
 
+/// The TLS files that a context may have.
+pub const TLS_FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
+
+/// Writes one of a context's TLS files, for its owner alone.
+pub fn write_tls(config: &Path, name: &str, file: &str, bytes: &[u8]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let directory = tls_directory(config, name).join("docker");
+    let path = directory.join(file);
+    let written = std::fs::create_dir_all(&directory)
+        .and_then(|()| {
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)
+        })
+        .and_then(|mut open| open.write_all(bytes));
+    written.map_err(|error| Failure::new(file_error("write", &path, &error)))
+}
+
 /// Reads one.
 pub fn read(config: &Path, name: &str) -> Result<Context, Failure> {
     let path = context_path(config, name);

@@ -24,6 +24,7 @@ pub static LIST: Command = Command {
         list::LIST_FLAG,
         Flag::switch("no-trunc", "Don't truncate output"),
         Flag::switch("quiet", "Only show image IDs").short('q'),
+        Flag::switch("tree", "List multi-platform images as a tree (EXPERIMENTAL)"),
     ],
     arguments: Arguments::AtMost(1),
     interspersed: true,
@@ -49,6 +50,9 @@ const DIGESTS: Listing<'static> =
     Listing { headings: HEADINGS, columns: &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"] };
 
 async fn images(session: &Session, matches: &Matches) -> Result<(), Failure> {
+    if matches.switch("tree") {
+        return Err("--tree is not available yet: Hull keeps one platform of an image".into());
+    }
     let mut filters = check::filters(&matches.list("filter"));
     if let Some(name) = matches.arguments().first() {
         filters.entry("reference".into()).or_default().push(name.clone());

@@ -15,6 +15,11 @@ pub static REMOVE: Command = Command {
     flags: &[
         Flag::switch("force", "Force removal of the image").short('f'),
         Flag::switch("no-prune", "Do not delete untagged parents"),
+        Flag::list(
+            "platform",
+            "strings",
+            "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+        ),
     ],
     arguments: Arguments::AtLeast(1),
     interspersed: true,
@@ -22,6 +27,9 @@ pub static REMOVE: Command = Command {
 };
 
 async fn remove(session: &Session, matches: &Matches) -> Result<(), Failure> {
+    if matches.changed("platform") {
+        return Err("--platform is not available yet: Hull keeps one platform of an image".into());
+    }
     let client = session.client().await?;
     let (force, keep) = (matches.switch("force"), matches.switch("no-prune"));
     let mut failures = Failures::new();

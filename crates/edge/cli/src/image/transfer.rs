@@ -23,7 +23,7 @@ pub static PUSH: Command = Command {
         Flag::text(
             "platform",
             "string",
-            "Push a platform-specific manifest as a single-platform image to the registry.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+            "Push a platform-specific manifest as a single-platform image to the registry.\nImage index won't be pushed, meaning that other manifests, including attestations won't be preserved.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
         ),
         Flag::switch("quiet", "Suppress verbose output").short('q'),
     ],

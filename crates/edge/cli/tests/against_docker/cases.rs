@@ -440,21 +440,7 @@ pub const ANSWERED: &[&str] = &[
 ];
 
 /// Commands whose help is Hull's own: they have fewer flags or commands than Docker's, or other words.
-pub const HULL_HELP: &[&str] = &[
-    "push",
-    "images",
-    "image ls",
-    "image push",
-    "image rm",
-    "image",
-    "rmi",
-    "volume create",
-    "volume",
-    "version",
-    "context create",
-    "context update",
-    "context",
-];
+pub const HULL_HELP: &[&str] = &["image", "volume create", "volume", "version"];
 
 /// Every command's words.
 pub fn all_commands() -> Vec<String> {
