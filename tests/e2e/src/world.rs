@@ -335,15 +335,20 @@ impl World {
         }
     }
 
-    /// Processes whose command line names this world's folder.
+    /// Processes in this world's network namespace, or whose command line names its folder.
     fn own_processes(&self) -> Vec<(i32, String)> {
         let folder = self.directory().to_str().unwrap().to_owned();
+        let namespace = std::fs::read_link(format!("/proc/{}/ns/net", self.holder.id())).unwrap_or_default();
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+            if pid as u32 == std::process::id() || pid as u32 == self.holder.id() {
+                continue;
+            }
             let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains(&folder) && pid != std::process::id() as i32 {
+            let inside = std::fs::read_link(entry.path().join("ns/net")).is_ok_and(|own| own == namespace);
+            if inside || line.contains(&folder) {
                 found.push((pid, line));
             }
         }
@@ -376,7 +381,13 @@ impl World {
             assert!(status.success(), "the daemon ended with {status}\n{}", self.daemon_log());
         }
         self.stop_registry();
-        eventually("no process of this world is left", 5, || self.own_processes().is_empty().then_some(()));
+        eventually("no process of this world is left", 5, || {
+            let left = self.own_processes();
+            if !left.is_empty() {
+                eprintln!("still there: {left:?}");
+            }
+            left.is_empty().then_some(())
+        });
         for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
             let group = hierarchy.path().join(&self.cgroup_parent()[1..]);
             assert!(!group.exists(), "the cgroup {} is left", group.display());
