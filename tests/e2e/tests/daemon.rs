@@ -240,3 +240,47 @@ fn with_no_engine_the_client_starts_one() {
     assert!(refused.stderr.contains("Cannot connect to the Docker daemon"), "{}", refused.stderr);
     world.sh("umount /var/lib/hull && rmdir --ignore-fail-on-non-empty /var/lib/hull").ok();
 }
+
+#[test]
+fn killed_under_load_it_leaves_nothing_behind() {
+    let world = World::start();
+    world.hull(&["pull", "-q", "busybox"]).ok();
+    for round in 0..6 {
+        let clients: Vec<_> = (0..6)
+            .map(|number| {
+                let words: &[&str] = match number % 2 {
+                    0 => &["run", "-d", "-p", "80", "busybox", "sleep", "1000"],
+                    _ => &["run", "--rm", "busybox", "true"],
+                };
+                let mut command = world.client_command(Client::Hull, words);
+                command
+                    .stdout(std::process::Stdio::null())
+                    .stderr(std::process::Stdio::null())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        // At another moment of their way each time.
+        std::thread::sleep(std::time::Duration::from_millis(5 + 11 * round));
+        world.kill_daemon();
+        for mut client in clients {
+            // With its engine gone a client fails, or had what it wanted; it does not hang.
+            eventually("the client ends", 10, || client.try_wait().unwrap());
+        }
+        world.start_daemon();
+    }
+    // What is listed is what is there: every running one answers, and all go.
+    for id in world.hull(&["ps", "-q"]).ok().lines() {
+        assert_eq!(world.hull(&["exec", id, "echo", "alive"]).ok(), "alive");
+    }
+    let all = world.hull(&["ps", "-aq"]).ok();
+    assert!(!all.is_empty());
+    let mut words = vec!["rm", "-f"];
+    words.extend(all.lines());
+    world.hull(&words).ok();
+    for folder in ["exec/containers", "exec/runtime", "data/containers"] {
+        let left = std::fs::read_dir(world.directory().join(folder)).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{folder}");
+    }
+    world.stop();
+}
