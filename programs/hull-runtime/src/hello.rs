@@ -11,20 +11,20 @@ pub(crate) fn run() -> ExitCode {
         Some(address) => format!("my address is {address}"),
         None => "I have no network but my own loopback".into(),
     };
-    println!("\nHello from Hull!\n\nYour first container runs. This is how it came to be:");
-    println!(" 1. The client asked the engine to create a container of the image \"hello\".");
-    println!(" 2. The engine had the image at hand, or fetched it, and prepared its layers.");
-    println!(" 3. A shim was started beside the container; it keeps what I print and how I end.");
-    println!(" 4. The runtime put me in namespaces and a cgroup of my own, and started me.");
-    println!("\nWhat I see from in here:");
-    println!(
+    say!("\nHello from Hull!\n\nYour first container runs. This is how it came to be:");
+    say!(" 1. The client asked the engine to create a container of the image \"hello\".");
+    say!(" 2. The engine had the image at hand, or fetched it, and prepared its layers.");
+    say!(" 3. A shim was started beside the container; it keeps what I print and how I end.");
+    say!(" 4. The runtime put me in namespaces and a cgroup of my own, and started me.");
+    say!("\nWhat I see from in here:");
+    say!(
         " - my host name is {}, I am process {}, and {address};",
         host.nodename().to_string_lossy(),
         std::process::id()
     );
-    println!(" - {} visible, {};", processes(), memory_limit());
-    println!(" - I hold {} of {} capabilities, {}.", held_capabilities(), last_capability() + 1, filter());
-    println!("\nFor something bigger, try:  hull run -it --rm alpine sh\n");
+    say!(" - {} visible, {};", processes(), memory_limit());
+    say!(" - I hold {} of {} capabilities, {}.", held_capabilities(), last_capability() + 1, filter());
+    say!("\nFor something bigger, try:  hull run -it --rm alpine sh\n");
     ExitCode::SUCCESS
 }
 

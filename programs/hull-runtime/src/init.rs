@@ -31,7 +31,7 @@ pub(crate) fn run(given: &[OsString]) -> ExitCode {
     let program = match parse(given, &mut options) {
         Ok(Some(program)) => program,
         Ok(None) => {
-            println!("hull-runtime init version {}", env!("CARGO_PKG_VERSION"));
+            say!("hull-runtime init version {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
         Err(error) => {

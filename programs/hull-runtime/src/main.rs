@@ -9,7 +9,14 @@
 //! ```
 //!
 //! It never starts a thread: `clone3` without `exec` asks for that.
-#![allow(clippy::print_stdout)]
+
+/// Writes a line to standard output. One who stops reading (`| head`) has what was wanted: that is no failure.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 mod arguments;
 mod command;

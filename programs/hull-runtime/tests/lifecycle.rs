@@ -276,3 +276,20 @@ fn bad_configurations_leave_nothing() {
         assert!(text.contains(said), "{pointer}: {text}");
     }
 }
+
+#[test]
+fn one_who_stops_reading_is_no_fault() {
+    use std::process::{Command, Stdio};
+    for words in [&["features"][..], &["--help"], &["--version"]] {
+        let mut child = Command::new(support::RUNTIME)
+            .args(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        assert_eq!(output.stderr, b"", "{words:?}");
+    }
+}

@@ -19,10 +19,10 @@ pub(super) fn events(global: &Global, given: Vec<OsString>) -> Outcome {
     loop {
         let stats = cgroup.stats().map_err(text)?;
         if stats.oom_kill > killed {
-            println!("{{\"type\":\"oom\",\"id\":\"{id}\"}}");
+            say!("{{\"type\":\"oom\",\"id\":\"{id}\"}}");
             killed = stats.oom_kill;
         }
-        println!("{{\"type\":\"stats\",\"id\":\"{id}\",\"data\":{}}}", as_json(&stats));
+        say!("{{\"type\":\"stats\",\"id\":\"{id}\",\"data\":{}}}", as_json(&stats));
         if arguments.is_set("stats") {
             return Ok(0);
         }

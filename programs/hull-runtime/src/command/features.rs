@@ -15,6 +15,6 @@ pub(super) fn features(_: &Global, _: Vec<OsString>) -> Outcome {
         .replace("@OPTIONS@", &quoted(hull_oci_runtime::known_options()))
         .replace("@CAPABILITIES@", &quoted(hull_sys::capability::names().collect()))
         .replace("@ARCHITECTURES@", &quoted(architectures.iter().map(|name| (*name).to_owned()).collect()));
-    print!("{features}");
+    say!("{}", features.trim_end());
     Ok(0)
 }

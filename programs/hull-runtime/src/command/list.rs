@@ -10,7 +10,7 @@ const FORMAT: Flag = short("f", value("format"));
 pub(super) fn state(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[], false)?;
     let state = hull_oci_runtime::state(&global.root, arguments.id()?).map_err(text)?;
-    println!("{}", serde_json::to_string_pretty(&state).map_err(text)?);
+    say!("{}", serde_json::to_string_pretty(&state).map_err(text)?);
     Ok(0)
 }
 
@@ -18,14 +18,14 @@ pub(super) fn list(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[FORMAT, short("q", switch("quiet"))], false)?;
     let all = hull_oci_runtime::list(&global.root).map_err(text)?;
     if arguments.is_set("quiet") {
-        all.iter().for_each(|listed| println!("{}", listed.state.id));
+        all.iter().for_each(|listed| say!("{}", listed.state.id));
         return Ok(0);
     }
     match arguments.get("format").unwrap_or("table") {
         "table" => table(&all),
         "json" => {
             let rows = all.iter().map(as_json).collect::<Result<Vec<_>, _>>()?;
-            println!("[{}]", rows.join(","));
+            say!("[{}]", rows.join(","));
         }
         _ => return Err("invalid format option".into()),
     }
@@ -55,7 +55,7 @@ fn table(all: &[Listed]) {
     for row in &rows {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("{}{}", cells.concat(), row[5]);
+        say!("{}{}", cells.concat(), row[5]);
     }
 }
 
@@ -63,9 +63,9 @@ pub(super) fn ps(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[FORMAT], true)?;
     let pids = hull_oci_runtime::ps(&global.root, arguments.id()?).map_err(text)?;
     match arguments.get("format").unwrap_or("table") {
-        "json" => println!("{pids:?}"),
+        "json" => say!("{pids:?}"),
         "table" => {
-            println!("{:<10} {:>7} {:>7} CMD", "UID", "PID", "PPID");
+            say!("{:<10} {:>7} {:>7} CMD", "UID", "PID", "PPID");
             pids.iter().for_each(|pid| print_process(*pid));
         }
         _ => return Err("invalid format option".into()),
@@ -83,5 +83,5 @@ fn print_process(pid: i32) {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
     let command = if command.is_empty() { format!("[{}]", field("Name:")) } else { command };
-    println!("{:<10} {pid:>7} {:>7} {command}", field("Uid:"), field("PPid:"));
+    say!("{:<10} {pid:>7} {:>7} {command}", field("Uid:"), field("PPid:"));
 }

@@ -68,8 +68,8 @@ pub(crate) fn run(given: Vec<OsString>) -> ExitCode {
         }
     };
     if parsed.is_set("version") {
-        println!("hull-runtime version {}", env!("CARGO_PKG_VERSION"));
-        println!("spec: {}", hull_types::oci::runtime::VERSION);
+        say!("hull-runtime version {}", env!("CARGO_PKG_VERSION"));
+        say!("spec: {}", hull_types::oci::runtime::VERSION);
         return ExitCode::SUCCESS;
     }
     let Some((name, run)) = parsed.words.first().and_then(|word| find(word)) else {
@@ -107,15 +107,15 @@ fn help(unknown: Option<&String>) -> ExitCode {
         eprintln!("No help topic for '{word}'");
         return ExitCode::from(3);
     }
-    println!("Usage: hull-runtime [global options] command [command options] [arguments]\n\nCommands:");
+    say!("Usage: hull-runtime [global options] command [command options] [arguments]\n\nCommands:");
     for (name, _, about) in COMMANDS {
-        println!("  {name:<10}{about}");
+        say!("  {name:<10}{about}");
     }
-    println!("  {:<10}stand beside a container (started by the engine)", "shim");
-    println!("  {:<10}be the first process of a container: reap, and forward signals", "init");
-    println!("\nGlobal options:\n  --root DIR           where state is kept (default \"/run/hull/runtime\")");
-    println!("  --log FILE           where errors are logged, beside standard error");
-    println!("  --log-format FORMAT  text or json\n  --debug, --systemd-cgroup, --version");
+    say!("  {:<10}stand beside a container (started by the engine)", "shim");
+    say!("  {:<10}be the first process of a container: reap, and forward signals", "init");
+    say!("\nGlobal options:\n  --root DIR           where state is kept (default \"/run/hull/runtime\")");
+    say!("  --log FILE           where errors are logged, beside standard error");
+    say!("  --log-format FORMAT  text or json\n  --debug, --systemd-cgroup, --version");
     ExitCode::SUCCESS
 }
 
