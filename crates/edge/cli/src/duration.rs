@@ -88,10 +88,14 @@ pub fn ago(created: i64) -> String {
     format!("{} ago", human(Timestamp::now().seconds - created))
 }
 
+/// A time as Go shows it: `2026-11-20 21:34:00.5 +0000 UTC`.
+pub fn go_timestamp(time: Timestamp) -> String {
+    format!("{} +0000 UTC", time.to_string().trim_end_matches('Z').replacen('T', " ", 1))
+}
+
 /// A second of the epoch as Go shows a time: `2026-11-20 21:34:00 +0000 UTC`.
 pub fn go_time(seconds: i64) -> String {
-    let text = Timestamp { seconds, nanoseconds: 0 }.to_string();
-    format!("{} +0000 UTC", text.trim_end_matches('Z').replacen('T', " ", 1))
+    go_timestamp(Timestamp { seconds, nanoseconds: 0 })
 }
 
 /// What `--since` and `--until` take: a duration before `now`, seconds of the epoch with a fraction, or a time with

@@ -6,7 +6,6 @@ use crate::format::{self, Listing};
 use crate::matches::Matches;
 use crate::session::Session;
 use crate::streams;
-use hull_types::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -70,9 +69,4 @@ pub fn with_go_names(document: &mut Value, template: &str, names: &[(&str, &str)
             document[*to] = value;
         }
     }
-}
-
-/// A time as Go shows it: `2026-11-20 21:34:00.5 +0000 UTC`.
-pub fn go_timestamp(time: Timestamp) -> String {
-    format!("{} +0000 UTC", time.to_string().trim_end_matches('Z').replacen('T', " ", 1))
 }

@@ -54,6 +54,16 @@ fn column_widths(lines: &[Vec<&str>], minimum: usize, padding: usize) -> Vec<Vec
     widths
 }
 
+/// At most so many characters, the last a mark where there were more.
+pub fn ellipsis(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().take(most - 1).collect();
+    out.push('…');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,6 @@ use hull_snapshot::Snapshotter;
 use hull_snapshot::overlay::Overlay;
 use hull_store::Store;
 use hull_volume::Volumes;
-use std::io::Read;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -159,10 +158,7 @@ fn engine_id(data_root: &Path) -> Result<String> {
     {
         return Ok(id.trim().to_owned());
     }
-    let mut random = [0; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut random))
-        .context("read /dev/urandom")?;
+    let mut random = hull_sys::random::bytes::<16>().context("get random bytes")?;
     // RFC 9562, version 4.
     random[6] = random[6] & 0x0f | 0x40;
     random[8] = random[8] & 0x3f | 0x80;

@@ -197,21 +197,13 @@ pub(crate) fn block_devices(host: &HostConfig) -> Result<BTreeMap<String, (i64, 
 
 /// Random bytes of the kernel's.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
-    use std::io::Read;
-    let mut bytes = [0; N];
-    let failed = || Error::io("read /dev/urandom");
-    fs::File::open("/dev/urandom").map_err(failed())?.read_exact(&mut bytes).map_err(failed())?;
-    Ok(bytes)
+    hull_sys::random::bytes().map_err(Error::io("get random bytes"))
 }
 
 /// A new id: 64 hexadecimal digits, that are not all decimal in the short form (it must not read as a number).
 pub(crate) fn new_id() -> Result<String> {
     loop {
-        let mut id = String::with_capacity(64);
-        for byte in random::<32>()? {
-            use std::fmt::Write;
-            let _ = write!(id, "{byte:02x}");
-        }
+        let id = hull_sys::random::hex::<32>().map_err(Error::io("get random bytes"))?;
         if !id[..12].bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(id);
         }

@@ -27,6 +27,7 @@ pub mod netlink_socket;
 pub mod netns;
 pub mod process;
 pub mod program_memory;
+pub mod random;
 pub mod signal;
 pub mod socket;
 pub mod socket_queue;

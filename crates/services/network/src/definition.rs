@@ -27,7 +27,7 @@ pub(crate) fn define(
         return Err(Error::Exists(request.name.clone()));
     }
     check_supported(request)?;
-    let id = random_hex(32)?;
+    let id = random_hex::<32>()?;
     let interface =
         option(request, "bridge.name").map_or_else(|| format!("br-{}", short_id(&id)), str::to_owned);
     if interface.is_empty() || interface.len() > link::NAME_MAX || interface.contains(['/', ' ']) {

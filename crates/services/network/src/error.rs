@@ -17,6 +17,9 @@ pub enum Error {
     /// An id prefix that several networks share.
     #[error("network {0} is ambiguous ({1} matches found based on ID prefix)")]
     Ambiguous(String, usize),
+    /// The kernel gave no random bytes for an id.
+    #[error("get random bytes for an id: {0}")]
+    Random(#[source] std::io::Error),
     /// No driver of that name.
     #[error("could not find plugin {0} in v1 plugin registry: plugin not found")]
     DriverNotFound(String),

@@ -34,7 +34,7 @@ pub(crate) fn empty_sandbox(request: &AttachRequest) -> Result<Sandbox> {
     Ok(Sandbox {
         container_id: request.container_id.clone(),
         name: request.name.clone(),
-        sandbox_id: random_hex(32)?,
+        sandbox_id: random_hex::<32>()?,
         hostname: request.hostname.clone(),
         endpoints: Vec::new(),
         published: Vec::new(),
@@ -121,7 +121,7 @@ pub(crate) fn plan_ports(
 
 pub(crate) fn endpoint_without_interface(row: &NetworkRow, requested: EndpointSettings) -> Result<Endpoint> {
     Ok(Endpoint {
-        id: random_hex(32)?,
+        id: random_hex::<32>()?,
         network_id: row.id.clone(),
         network_name: row.name.clone(),
         has_names: row.has_names(),
@@ -143,7 +143,7 @@ pub(crate) fn new_endpoint(
 ) -> Result<Endpoint> {
     let (asked_address, asked_mac) = asked(row, &requested)?;
     let mut endpoint = endpoint_without_interface(row, requested)?;
-    let host_name = format!("veth{}", random_hex(4)?);
+    let host_name = format!("veth{}", random_hex::<4>()?);
     let (Some(bridge), Some(address)) = (&row.bridge, state.lease(row, asked_address)?) else {
         return Ok(endpoint);
     };

@@ -34,7 +34,7 @@ fn row(name: &str, driver: &str, present: &BTreeMap<String, NetworkRow>) -> Resu
         return Ok(row.clone());
     }
     Ok(NetworkRow {
-        id: random_hex(32)?,
+        id: random_hex::<32>()?,
         name: name.to_owned(),
         created: Timestamp::now(),
         driver: driver.to_owned(),

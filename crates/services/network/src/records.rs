@@ -2,7 +2,7 @@
 //! at a reboot, as the namespaces do that the files tell of.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
 use crate::model::Sandbox;
@@ -78,11 +78,7 @@ impl Records {
     }
 }
 
-/// `bytes` random bytes as hexadecimal digits.
-pub(crate) fn random_hex(bytes: usize) -> Result<String> {
-    let path = PathBuf::from("/dev/urandom");
-    let mut buffer = vec![0; bytes];
-    let read = fs::File::open(&path).and_then(|mut file| file.read_exact(&mut buffer));
-    read.map_err(|source| Error::File { act: "read", path, source })?;
-    Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
+/// `N` random bytes as hexadecimal digits.
+pub(crate) fn random_hex<const N: usize>() -> Result<String> {
+    hull_sys::random::hex::<N>().map_err(Error::Random)
 }

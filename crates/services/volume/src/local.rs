@@ -3,7 +3,7 @@
 use crate::{Error, Record, Result, failed};
 use hull_api_types::Map;
 use std::fs::{DirBuilder, File, Permissions};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -30,9 +30,7 @@ pub enum VolumeMount {
 
 /// A random name: 64 hexadecimal digits.
 pub fn anonymous_name() -> io::Result<String> {
-    let mut bytes = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    hull_sys::random::hex::<32>()
 }
 
 /// Refuses options that make no mount, with Docker's words.

@@ -8,6 +8,7 @@ use crate::format::{self, Listing};
 use crate::matches::{Matches, go_quoted};
 use crate::session::Session;
 use crate::streams::{complain, print};
+use crate::table::ellipsis;
 use hull_api_types::ContainerSummary;
 use hull_client::ListQuery;
 use hull_types::{ImageRef, short_id, size};
@@ -149,16 +150,6 @@ fn sizes(container: &ContainerSummary) -> String {
         0 => own,
         all => format!("{own} (virtual {})", shown(all)),
     }
-}
-
-/// At most so many characters, the last a mark where there were more.
-pub fn ellipsis(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let mut out: String = text.chars().take(most - 1).collect();
-    out.push('…');
-    out
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ mod stats;
 mod update;
 
 pub use create::pull;
-pub use list::ellipsis;
 pub use logs::body_reader;
 pub use show::{check_output, check_output_place, save};
 

@@ -58,17 +58,9 @@ fn row(item: &HistoryItem, whole: bool, human: bool) -> Value {
     json!({
         "Comment": item.comment,
         "CreatedAt": if item.created <= 0 { String::new() } else { at.clone() },
-        "CreatedBy": if whole { by } else { shortened(&by, 45) },
+        "CreatedBy": if whole { by } else { crate::table::ellipsis(&by, 45) },
         "CreatedSince": if !human { at } else if item.created <= 0 { "N/A".into() } else { duration::ago(item.created) },
         "ID": if whole { &item.id } else { short_id(&item.id) },
         "Size": if human { size::decimal_with(item.size as f64, 3) } else { item.size.to_string() },
     })
-}
-
-/// At most this many characters, the last an ellipsis where something was cut.
-fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
 }

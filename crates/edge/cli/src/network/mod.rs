@@ -101,7 +101,7 @@ async fn list(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let whole = matches.switch("no-trunc");
     let row = |network: &Network| -> Value {
         json!({
-            "CreatedAt": list::go_timestamp(network.created),
+            "CreatedAt": crate::duration::go_timestamp(network.created),
             "Driver": network.driver,
             "ID": if whole { &network.id } else { hull_types::short_id(&network.id) },
             "IPv4": network.enable_ipv4.to_string(),

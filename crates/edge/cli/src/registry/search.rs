@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::format::Listing;
 use crate::matches::Matches;
 use crate::session::Session;
-use crate::{check, credentials, list};
+use crate::{check, credentials, list, table};
 use hull_client::{Client, Method};
 use serde_json::{Value, json};
 
@@ -47,9 +47,8 @@ async fn search(session: &Session, matches: &Matches) -> Result<(), Failure> {
         call.header("x-registry-auth", &Client::registry_auth(auth.as_ref())).fetch().await?;
     let row = |item: &Value| {
         let text = item["description"].as_str().unwrap_or_default().replace('\n', " ");
-        let short = text.chars().count() <= 45 || matches.switch("no-trunc");
         json!({
-            "Description": if short { text } else { text.chars().take(44).chain(['…']).collect() },
+            "Description": if matches.switch("no-trunc") { text } else { table::ellipsis(&text, 45) },
             "IsOfficial": if item["is_official"] == true { "[OK]" } else { "" },
             "Name": item["name"],
             "StarCount": item["star_count"].to_string(),

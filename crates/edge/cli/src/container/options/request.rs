@@ -164,7 +164,7 @@ fn host_config(matches: &Matches) -> Result<HostConfig, String> {
             "WARNING: `--volume-driver` is ignored for volumes specified via `--mount`. Use `--mount type=volume,volume-driver=...` instead.",
         );
     }
-    let map = |name: &str| Some(variables::pairs(&matches.list(name))).filter(|map| !map.is_empty());
+    let map = |name: &str| Some(crate::list::pairs(&matches.list(name))).filter(|map| !map.is_empty());
     Ok(HostConfig {
         container_id_file: text("cidfile"),
         log_config: logging(matches)?,
@@ -212,7 +212,7 @@ fn logging(matches: &Matches) -> Result<LogConfig, String> {
     if driver == "none" && !options.is_empty() {
         return Err(format!("invalid logging opts for driver {driver}"));
     }
-    Ok(LogConfig { kind: driver.to_owned(), config: variables::pairs(&options) })
+    Ok(LogConfig { kind: driver.to_owned(), config: crate::list::pairs(&options) })
 }
 
 fn storage(matches: &Matches) -> Result<Option<hull_api_types::Map<String>>, String> {
@@ -220,7 +220,7 @@ fn storage(matches: &Matches) -> Result<Option<hull_api_types::Map<String>>, Str
     if list.iter().any(|text| !text.contains('=')) {
         return Err("invalid storage option".into());
     }
-    Ok(Some(variables::pairs(&list)).filter(|map| !map.is_empty()))
+    Ok(Some(crate::list::pairs(&list)).filter(|map| !map.is_empty()))
 }
 
 fn tmpfs(matches: &Matches) -> Option<hull_api_types::Map<String>> {

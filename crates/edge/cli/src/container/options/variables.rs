@@ -52,16 +52,7 @@ pub fn labels(files: &[String], values: &[String]) -> Result<Map<String>, String
         all.extend(read_lines(path, "label file")?.into_iter().filter(|line| line.contains('=')));
     }
     all.extend(values.iter().cloned());
-    Ok(pairs(&all))
-}
-
-/// `key=value` texts as a map; a key alone has an empty value.
-pub fn pairs(list: &[String]) -> Map<String> {
-    let pair = |text: &String| match text.split_once('=') {
-        Some((key, value)) => (key.to_owned(), value.to_owned()),
-        None => (text.clone(), String::new()),
-    };
-    list.iter().map(pair).collect()
+    Ok(crate::list::pairs(&all))
 }
 
 /// The lines of a file of variables, without comments and empty ones.
