@@ -222,14 +222,40 @@ pub fn mount_rootfs(rootfs: &Rootfs) -> io::Result<OwnedFd> {
     overlay(rootfs)
 }
 
+/// How an overlay's layers are told to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layers {
+    /// One `lowerdir+` each, by paths of any length: Linux 6.7 and newer.
+    Each,
+    /// One `lowerdir` for all, which older kernels cut at 255 characters: by descriptors, as their names are short.
+    List,
+}
+
 fn overlay(rootfs: &Rootfs) -> io::Result<OwnedFd> {
+    match overlay_by(rootfs, Layers::Each) {
+        // An older kernel says only at the end that it does not know the option.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => overlay_by(rootfs, Layers::List),
+        result => result,
+    }
+}
+
+fn overlay_by(rootfs: &Rootfs, layers: Layers) -> io::Result<OwnedFd> {
     let overlay = FileSystem::open("overlay")?;
     overlay.set("source", "overlay")?;
-    for lower in &rootfs.lowers {
-        match lower {
-            Lower::Directory(path) => overlay.set("lowerdir+", path.as_path())?,
-            #[allow(unreachable_patterns)]
-            _ => return Err(io::ErrorKind::Unsupported.into()),
+    let lowers: Vec<&Path> = rootfs.lowers.iter().map(|Lower::Directory(path)| path.as_path()).collect();
+    // Open until the mount is made: its names for the layers are those of these descriptors.
+    let mut held = Vec::new();
+    match layers {
+        Layers::Each => lowers.iter().try_for_each(|path| overlay.set("lowerdir+", *path))?,
+        Layers::List => {
+            let names: io::Result<Vec<String>> =
+                lowers.iter().map(|path| short_name(path, &mut held)).collect();
+            let list = names?.join(":");
+            if list.len() > 255 {
+                let text = format!("{} layers at once need Linux 6.7 or newer", lowers.len());
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+            overlay.set("lowerdir", list.as_str())?;
         }
     }
     if let (Some(upper), Some(work)) = (&rootfs.upper, &rootfs.work) {
@@ -241,6 +267,15 @@ fn overlay(rootfs: &Rootfs) -> io::Result<OwnedFd> {
     overlay.set("metacopy", "off")?;
     overlay.set("index", "off")?;
     overlay.mount(Attributes::empty())
+}
+
+/// A name of at most 20 characters for a directory, good while its descriptor in `held` is open.
+fn short_name(path: &Path, held: &mut Vec<OwnedFd>) -> io::Result<String> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let directory = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
+    let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    held.push(directory);
+    Ok(name)
 }
 
 /// A user namespace with the given maps (lines of `/proc/<pid>/uid_map`), for id-mapped mounts.
@@ -269,4 +304,48 @@ pub fn user_namespace(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
 pub fn write_maps(pid: i32, uid_map: &str, gid_map: &str) -> io::Result<()> {
     std::fs::write(format!("/proc/{pid}/uid_map"), uid_map)?;
     std::fs::write(format!("/proc/{pid}/gid_map"), gid_map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// On kernels before 6.7 the first way fails, and [`overlay`] has to find the second by itself.
+    fn stacks(mount: impl Fn(&Rootfs) -> io::Result<OwnedFd>) {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            // Long, as layers' names are: several of them are more than one old option holds.
+            let path = folder.path().join(format!("{name}-{}", "0".repeat(100)));
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let lowers: Vec<_> = ["top", "middle", "bottom"].map(make).to_vec();
+        for (number, lower) in lowers.iter().enumerate() {
+            fs::write(lower.join("shared"), format!("{number}")).unwrap();
+            fs::write(lower.join(format!("own-{number}")), "x").unwrap();
+        }
+        let rootfs = Rootfs {
+            lowers: lowers.into_iter().map(Lower::Directory).collect(),
+            upper: Some(make("upper")),
+            work: Some(make("work")),
+        };
+        let tree = crate::InRoot::new(mount(&rootfs).unwrap());
+        assert_eq!(tree.read("shared", 10).unwrap(), b"0");
+        for number in 0..3 {
+            assert_eq!(tree.read(format!("own-{number}"), 10).unwrap(), b"x");
+        }
+        tree.create_file("written", rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
+        assert!(rootfs.upper.unwrap().join("written").exists());
+    }
+
+    #[test]
+    fn layers_are_stacked_on_this_kernel() {
+        stacks(mount_rootfs);
+    }
+
+    #[test]
+    fn layers_are_stacked_as_older_kernels_want_them() {
+        stacks(|rootfs| overlay_by(rootfs, Layers::List));
+    }
 }
