@@ -7,7 +7,7 @@ use crate::supervisor::Published;
 use hull_api_types::{
     ContainerInspect, ContainerState, DriverData, EndpointSettings, Map, MountPoint, NetworkSettings,
 };
-use hull_types::{Lower, Rootfs};
+use hull_types::Rootfs;
 use std::path::Path;
 
 pub(crate) fn inspect(engine: &Engine, one: &Published, size: bool) -> ContainerInspect {
@@ -78,9 +78,7 @@ fn graph_driver(engine: &Engine, spec: &ContainerSpec) -> DriverData {
 
 fn directories(rootfs: &Rootfs) -> Map<String> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let lowers = rootfs.lowers.iter().map(|lower| match lower {
-        Lower::Directory(path) => text(path),
-    });
+    let lowers = rootfs.lowers.iter().map(|lower| text(lower.path()));
     let mut data = Map::from([("LowerDir".to_owned(), lowers.collect::<Vec<_>>().join(":"))]);
     for (key, path) in [("UpperDir", &rootfs.upper), ("WorkDir", &rootfs.work)] {
         if let Some(path) = path {

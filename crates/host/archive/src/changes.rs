@@ -9,11 +9,11 @@
 use crate::error::{Error, Result, lossy};
 use crate::name;
 use crate::tree::{self, failed};
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{CWD, FileType, Mode, Stat};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What became of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,17 +39,13 @@ pub struct Change {
 // Deeper ones are refused: each level holds descriptors and a frame of the stack.
 const MAX_DEPTH: usize = 400;
 
-/// The changes that `upper` holds against `lowers`, the topmost first. All are directories in overlayfs's form
-/// without redirects and metadata-only copies (mount with `redirect_dir=off,metacopy=off`).
-pub fn changes(upper: &Path, lowers: &[PathBuf]) -> Result<Vec<Change>> {
-    let open = |path: &Path, flags: OFlags| {
-        rustix::fs::openat(CWD, path, flags, Mode::empty())
-            .map_err(|errno| Error::path("open", path.as_os_str().as_encoded_bytes(), errno))
-    };
-    let directories = lowers.iter().map(|lower| open(lower, tree::DIRECTORY)).collect::<Result<Vec<_>>>()?;
-    let upper = open(upper, tree::DIRECTORY)?;
+/// The changes that `upper` holds against `lowers`, the topmost first, open for reading. All are directories in
+/// overlayfs's form without redirects and metadata-only copies (mount with `redirect_dir=off,metacopy=off`).
+pub fn changes(upper: &Path, lowers: Vec<OwnedFd>) -> Result<Vec<Change>> {
+    let upper = rustix::fs::openat(CWD, upper, tree::DIRECTORY, Mode::empty())
+        .map_err(|errno| Error::path("open", upper.as_os_str().as_encoded_bytes(), errno))?;
     let mut found = Vec::new();
-    compare(upper.as_fd(), &Merged { directories }, b"", At { depth: 0, opaque: false }, &mut found)?;
+    compare(upper.as_fd(), &Merged { directories: lowers }, b"", At { depth: 0, opaque: false }, &mut found)?;
     Ok(found)
 }
 
@@ -218,7 +214,7 @@ fn differs(old: &Stat, new: &Stat) -> bool {
     !same_time || old.st_size != new.st_size
 }
 
-fn is_opaque(directory: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
+pub(crate) fn is_opaque(directory: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
     Ok(tree::xattr(directory, false, b"trusted.overlay.opaque")?.as_deref() == Some(b"y"))
 }
 

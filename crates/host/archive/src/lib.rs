@@ -47,7 +47,7 @@ pub use copy::{copy_directory_attributes, copy_tree};
 pub use entry::{Entry, EntryKind, Time};
 pub use error::{Error, Result};
 pub use measure::{Measure, measure, remove_tree};
-pub use pack::{PackOptions, export, pack};
+pub use pack::{PackOptions, export, layer, pack};
 pub use reader::Archive;
 pub use stat::{PathStat, stat};
 pub use unpack::{UnpackOptions, unpack};

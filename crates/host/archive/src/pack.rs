@@ -5,12 +5,14 @@
 //! `/bin/`; a file or link gives itself. A link at the end of the path is packed as a link unless the path ends in
 //! a slash. Times are whole seconds; of the extended attributes `security.capability` is kept; sockets are left out.
 
+use crate::apply;
+use crate::changes;
 use crate::entry::{Entry, EntryKind, Time};
 use crate::error::{Error, Result, lossy};
 use crate::name;
 use crate::tree::{self, failed};
 use crate::writer::Writer;
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
@@ -47,6 +49,23 @@ pub fn export<W: Write>(root: BorrowedFd<'_>, writer: W) -> Result<()> {
     packer.run()
 }
 
+/// Writes what an overlay's upper directory changes as a layer's tar: removed names as empty files `.wh.NAME`, before
+/// all else of their directory those that hide all that is beneath as `.wh..wh..opq`.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a file whose own name begins with `.wh.`: nobody could tell it from such a mark.
+pub fn layer<W: Write>(upper: &Path, writer: W) -> Result<()> {
+    let fd = rustix::fs::openat(CWD, upper, tree::DIRECTORY, Mode::empty())
+        .map_err(|errno| Error::path("open", upper.as_os_str().as_bytes(), errno))?;
+    let options = PackOptions { all_xattrs: true };
+    let mut packer = Packer::new(&options, writer);
+    packer.is_layer = true;
+    packer.marks(fd.as_fd(), b"")?;
+    let names = tree::sorted_names(fd.as_fd()).map_err(failed("readdir", b"/"))?;
+    packer.stack.push(Level { prefix: None, directory: fd, names: names.into_iter() });
+    packer.run()
+}
+
 // A directory being walked.
 struct Level {
     // Its name in the archive; None for a root without a name.
@@ -58,6 +77,8 @@ struct Level {
 struct Packer<'a, W> {
     writer: Writer<W>,
     options: &'a PackOptions,
+    // Of an upper directory, whose marks become a layer's.
+    is_layer: bool,
     stack: Vec<Level>,
     // First names of files with several.
     seen: HashMap<(u64, u64), Vec<u8>>,
@@ -67,7 +88,14 @@ struct Packer<'a, W> {
 impl<'a, W: Write> Packer<'a, W> {
     fn new(options: &'a PackOptions, writer: W) -> Self {
         let buffer = vec![0; 256 * 1024];
-        Self { writer: Writer::new(writer), options, stack: Vec::new(), seen: HashMap::new(), buffer }
+        Self {
+            writer: Writer::new(writer),
+            options,
+            is_layer: false,
+            stack: Vec::new(),
+            seen: HashMap::new(),
+            buffer,
+        }
     }
 
     // Not recursive: whoever made the tree chose its depth.
@@ -95,6 +123,15 @@ impl<'a, W: Write> Packer<'a, W> {
     fn member(&mut self, full: Vec<u8>, fd: OwnedFd) -> Result<()> {
         let stat = rustix::fs::fstat(&fd).map_err(failed("stat", &full))?;
         let Some(kind) = kind_of(&stat) else { return Ok(()) };
+        if self.is_layer {
+            if tree::is_whiteout(&stat) {
+                return self.mark(name::parent(&full), &[apply::WHITEOUT, name::last(&full)].concat());
+            }
+            if name::last(&full).starts_with(apply::WHITEOUT) {
+                let reason = "a layer can't hold a file whose name begins with .wh.".into();
+                return Err(Error::Unsupported { name: lossy(&full), reason });
+            }
+        }
         let mut entry = Entry::new(full, kind, stat.st_mode & 0o7777);
         (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
         entry.mtime = Time { seconds: stat.st_mtime, nanoseconds: 0 };
@@ -157,9 +194,22 @@ impl<'a, W: Write> Packer<'a, W> {
         let prefix = entry.name.clone();
         entry.name.push(b'/');
         self.writer.entry(&entry)?;
+        self.marks(opened.as_fd(), &prefix)?;
         let names = tree::sorted_names(opened.as_fd()).map_err(failed("readdir", &prefix))?;
         self.stack.push(Level { prefix: Some(prefix), directory: opened, names: names.into_iter() });
         Ok(())
+    }
+
+    // What an upper directory says of itself.
+    fn marks(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
+        if self.is_layer && changes::is_opaque(directory).map_err(failed("getxattr", path))? {
+            self.mark(path, apply::OPAQUE)?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, directory: &[u8], mark: &[u8]) -> Result<()> {
+        self.writer.entry(&Entry::new(name::join(directory, mark), EntryKind::File, 0))
     }
 
     fn read_xattrs(&self, entry: &mut Entry, fd: BorrowedFd<'_>) -> Result<()> {

@@ -296,7 +296,7 @@ fn changes_are_those_of_docker_diff() {
     "#;
     output("bash", &["-c", script, "changes", directory.path().to_str().unwrap()], b"");
     let at = |name: &str| directory.path().join(name);
-    let found = changes(&at("upper"), &[at("top"), at("low")]).unwrap();
+    let found = changes(&at("upper"), vec![opened(&at("top")), opened(&at("low"))]).unwrap();
     let text: Vec<String> = found
         .iter()
         .map(|Change { path, kind }| {
@@ -330,7 +330,7 @@ fn changes_are_those_of_docker_diff() {
     std::fs::write(at("upper/usr/tool/x"), "").unwrap();
     std::fs::write(at("upper/var"), "").unwrap();
     std::fs::set_permissions(at("upper"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let found = changes(&at("upper"), &[at("top"), at("low")]).unwrap();
+    let found = changes(&at("upper"), vec![opened(&at("top")), opened(&at("low"))]).unwrap();
     let paths: Vec<(&str, ChangeKind)> =
         found.iter().map(|change| (change.path.as_str(), change.kind)).collect();
     let (modified, added) = (ChangeKind::Modified, ChangeKind::Added);
@@ -338,4 +338,8 @@ fn changes_are_those_of_docker_diff() {
         paths,
         [("/usr", modified), ("/usr/tool", modified), ("/usr/tool/x", added), ("/var", modified)]
     );
+}
+
+fn opened(path: &Path) -> std::os::fd::OwnedFd {
+    std::fs::File::open(path).unwrap().into()
 }

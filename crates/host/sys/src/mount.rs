@@ -6,7 +6,7 @@ use rustix::fs::CWD;
 use rustix::mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use rustix::mount::MountAttrFlags as Attributes;
 pub use rustix::mount::UnmountFlags;
@@ -212,14 +212,35 @@ pub fn mount_rootfs(rootfs: &Rootfs) -> io::Result<OwnedFd> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a root file system needs a layer"));
     }
     if rootfs.upper.is_none()
-        && let [Lower::Directory(only)] = rootfs.lowers.as_slice()
+        && let [only] = rootfs.lowers.as_slice()
     {
-        let mount = clone_tree(only, false)?;
-        let read_only = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
-        change(&mount, read_only, false)?;
-        return Ok(mount);
+        return mount_lower(only);
     }
     overlay(rootfs)
+}
+
+/// A detached, read-only mount of one layer.
+pub fn mount_lower(lower: &Lower) -> io::Result<OwnedFd> {
+    match lower {
+        Lower::Directory(path) => {
+            let mount = clone_tree(path, false)?;
+            let read_only = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
+            change(&mount, read_only, false)?;
+            Ok(mount)
+        }
+        Lower::Erofs { index, data } => mount_erofs(index, data),
+    }
+}
+
+/// A detached mount of an EROFS image in a file, without a loop device: Linux 6.12 and newer.
+fn mount_erofs(index: &Path, data: &[PathBuf]) -> io::Result<OwnedFd> {
+    let erofs = FileSystem::open("erofs")?;
+    erofs.set("source", index)?;
+    data.iter().try_for_each(|file| erofs.set("device", file.as_path()))?;
+    erofs.set_flag("ro")?;
+    erofs.mount(Attributes::MOUNT_ATTR_RDONLY).map_err(|error| {
+        io::Error::new(error.kind(), format!("mount the image {}: {error}", index.display()))
+    })
 }
 
 /// How an overlay's layers are told to the kernel.
@@ -242,17 +263,20 @@ fn overlay(rootfs: &Rootfs) -> io::Result<OwnedFd> {
 fn overlay_by(rootfs: &Rootfs, layers: Layers) -> io::Result<OwnedFd> {
     let overlay = FileSystem::open("overlay")?;
     overlay.set("source", "overlay")?;
-    let lowers: Vec<&Path> = rootfs.lowers.iter().map(|Lower::Directory(path)| path.as_path()).collect();
     // Open until the mount is made: its names for the layers are those of these descriptors.
     let mut held = Vec::new();
     match layers {
-        Layers::Each => lowers.iter().try_for_each(|path| overlay.set("lowerdir+", *path))?,
+        Layers::Each => rootfs.lowers.iter().try_for_each(|lower| match lower {
+            Lower::Directory(path) => overlay.set("lowerdir+", path.as_path()),
+            // The overlay has a mount of its own of it from then on. By descriptor: Linux 6.13 and newer.
+            Lower::Erofs { index, data } => overlay.set_fd("lowerdir+", mount_erofs(index, data)?),
+        })?,
         Layers::List => {
             let names: io::Result<Vec<String>> =
-                lowers.iter().map(|path| short_name(path, &mut held)).collect();
+                rootfs.lowers.iter().map(|lower| short_name(lower, &mut held)).collect();
             let list = names?.join(":");
             if list.len() > 255 {
-                let text = format!("{} layers at once need Linux 6.7 or newer", lowers.len());
+                let text = format!("{} layers at once need Linux 6.7 or newer", rootfs.lowers.len());
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
             overlay.set("lowerdir", list.as_str())?;
@@ -270,8 +294,12 @@ fn overlay_by(rootfs: &Rootfs, layers: Layers) -> io::Result<OwnedFd> {
 }
 
 /// A name of at most 20 characters for a directory, good while its descriptor in `held` is open.
-fn short_name(path: &Path, held: &mut Vec<OwnedFd>) -> io::Result<String> {
+fn short_name(lower: &Lower, held: &mut Vec<OwnedFd>) -> io::Result<String> {
     let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let Lower::Directory(path) = lower else {
+        let text = "layers that are images need Linux 6.13 or newer";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    };
     let directory = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
     let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
     held.push(directory);

@@ -5,8 +5,8 @@ use crate::catalogue::{CONFIG_LIMIT, Record};
 use crate::error::Result;
 use crate::resolve;
 use hull_api_types::{ContainerConfig, DriverData, Empty, HistoryItem, ImageInspect, ImageMetadata, RootFs};
+use hull_types::ImageRef;
 use hull_types::oci::image::Execution;
-use hull_types::{ImageRef, Lower};
 use std::collections::BTreeMap;
 
 pub(crate) fn inspect(images: &Images, name: &str) -> Result<ImageInspect> {
@@ -76,13 +76,8 @@ fn container_config(config: &Execution) -> ContainerConfig {
 fn driver_data(images: &Images, record: &Record) -> Result<DriverData> {
     let snapshotter = images.snapshotter();
     let rootfs = snapshotter.view(record.top())?;
-    let directories: Vec<String> = rootfs
-        .lowers
-        .iter()
-        .map(|lower| match lower {
-            Lower::Directory(path) => path.display().to_string(),
-        })
-        .collect();
+    let directories: Vec<String> =
+        rootfs.lowers.iter().map(|lower| lower.path().display().to_string()).collect();
     let mut data = BTreeMap::new();
     if let Some((top, below)) = directories.split_first() {
         data.insert("UpperDir".to_owned(), top.clone());

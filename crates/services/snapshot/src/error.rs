@@ -40,10 +40,10 @@ pub enum Error {
         by: String,
     },
     /// The layer's archive could not be applied.
-    #[error("failed to register layer {}: {source}", layer.0)]
+    #[error("failed to register layer {layer}: {source}")]
     Apply {
         /// The layer.
-        layer: ChainId,
+        layer: String,
         /// Why.
         source: hull_archive::Error,
     },
@@ -52,6 +52,22 @@ pub enum Error {
     Changes {
         /// The snapshot.
         key: String,
+        /// Why.
+        source: hull_archive::Error,
+    },
+    /// What a snapshot changes could not be written as a layer.
+    #[error("cannot make a layer of snapshot {key}: {source}")]
+    Diff {
+        /// The snapshot.
+        key: String,
+        /// Why.
+        source: hull_archive::Error,
+    },
+    /// A layer's directories could not get the attributes of those beneath.
+    #[error("cannot fit the layer {} to the ones beneath: {source}", path.display())]
+    Settle {
+        /// Its directory.
+        path: PathBuf,
         /// Why.
         source: hull_archive::Error,
     },
@@ -73,7 +89,7 @@ impl HasKind for Error {
             Self::NoLayer(_) | Self::NoSnapshot(_) => Kind::NotFound,
             Self::Exists(_) | Self::InUse { .. } => Kind::Conflict,
             Self::Key(_) => Kind::InvalidParameter,
-            Self::Apply { source, .. } => match source.kind() {
+            Self::Apply { source, .. } | Self::Diff { source, .. } => match source.kind() {
                 Kind::InvalidParameter => Kind::InvalidParameter,
                 _ => Kind::Internal,
             },

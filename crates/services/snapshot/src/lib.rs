@@ -16,20 +16,36 @@
 //! Every driver passes the same tests, [`suite`]. This crate must not know images, containers or registries.
 
 mod error;
+mod hash;
 pub mod overlay;
+pub mod stacked;
 pub mod suite;
 
 pub use error::{Error, Result};
 pub use hull_archive::{Change, ChangeKind};
 
-use hull_types::{ChainId, Rootfs};
-use std::io::Read;
+use hull_types::{ChainId, DiffId, Rootfs};
+use std::fs::File;
+use std::io::{Read, Write};
 
 /// A layer that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layer {
     /// Size of the contents as Docker counts it: files' and symbolic links' sizes, hard links once.
     pub size: u64,
+}
+
+/// A layer that was added, and is called what its contents say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// The digest of its tar.
+    pub diff_id: DiffId,
+    /// Its name as a layer, with what it stands on.
+    pub chain: ChainId,
+    /// As [`Layer::size`].
+    pub size: u64,
+    /// Length of its tar in bytes.
+    pub tar_size: u64,
 }
 
 /// How much a snapshot's own files take.
@@ -54,6 +70,9 @@ pub trait Snapshotter: Send + Sync {
     /// layers of an image may be applied in parallel. A layer that is there is left as it is, its reader read to
     /// the end all the same.
     fn apply(&self, parent: Option<&ChainId>, chain: &ChainId, reader: &mut dyn Read) -> Result<Layer>;
+    /// Makes a layer on `parent`, which must be there, from an uncompressed tar whose digest is not known beforehand.
+    /// One that is there already is left as it is.
+    fn add(&self, parent: Option<&ChainId>, reader: &mut dyn Read) -> Result<Added>;
     /// Makes a writable snapshot on top of `top`, none for an empty one. [`Error::Exists`] when the key is taken.
     fn prepare(&self, key: &str, top: Option<&ChainId>) -> Result<()>;
     /// What to mount for a snapshot.
@@ -64,6 +83,11 @@ pub trait Snapshotter: Send + Sync {
     fn usage(&self, key: &str) -> Result<Usage>;
     /// What differs from the layers beneath, as `docker diff` lists it.
     fn changes(&self, key: &str) -> Result<Vec<Change>>;
+    /// Writes what the snapshot changes as a layer's tar (image specification, "Representing Changes"): names sorted,
+    /// removed ones as `.wh.NAME`, times in whole seconds, no entry for the root. Its container should not run.
+    fn diff(&self, key: &str, to: &mut dyn Write) -> Result<()>;
+    /// The layer's uncompressed tar, byte for byte as it came, where the driver keeps it.
+    fn tar(&self, chain: &ChainId) -> Result<Option<File>>;
     /// Removes a snapshot; it is gone when this returns, its files a while after. [`Error::NoSnapshot`] when there
     /// is none.
     fn remove(&self, key: &str) -> Result<()>;

@@ -37,11 +37,14 @@ type Test = fn(&Driver<'_>, &Path);
 
 /// Runs all.
 pub fn run(driver: &Driver<'_>) {
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 11] = [
         ("contents", contents_are_those_of_the_layers),
         ("whiteouts", whiteouts_hide_and_opaque_directories_are_empty),
         ("writes", writes_go_to_the_snapshot_alone),
         ("changes", changes_and_usage_tell_of_writes),
+        ("adding", an_added_layer_is_what_its_tar_says),
+        ("diff", a_diff_is_a_layer_that_makes_the_same_tree),
+        ("many", five_hundred_layers_are_stacked),
         ("removal", what_is_used_stays_and_what_is_removed_goes),
         ("reopening", reopening_finds_all_and_sweeps_leftovers),
         ("parallel", parallel_calls_do_not_disturb_each_other),
@@ -353,4 +356,92 @@ fn broken_layers_leave_nothing(driver: &Driver<'_>, root: &Path) {
     let view = mounted(driver, &snapshots.view(Some(&chain(1))).unwrap());
     assert_eq!(view.read("file").len(), 5000);
     assert!(view.0.as_fd().as_raw_fd() >= 0);
+}
+
+fn an_added_layer_is_what_its_tar_says(driver: &Driver<'_>, root: &Path) {
+    let snapshots = (driver.open)(root);
+    let tar = Tar::default().dir("dir", 0o750).file("dir/file", "contents").bytes();
+    let raw: [u8; 32] = ring::digest::digest(&ring::digest::SHA256, &tar).as_ref().try_into().unwrap();
+    let first = snapshots.add(None, &mut &tar[..]).unwrap();
+    assert_eq!((&first.diff_id.0, &first.chain.0), (&Digest::sha256(&raw), &Digest::sha256(&raw)));
+    assert_eq!((first.size, first.tar_size), (8, tar.len() as u64));
+    assert_eq!(snapshots.add(None, &mut &tar[..]).unwrap(), first);
+    let second = snapshots.add(Some(&first.chain), &mut &tar[..]).unwrap();
+    assert!(second.diff_id == first.diff_id && second.chain != first.chain);
+    assert_eq!(snapshots.layers().len(), 2);
+    let tree = mounted(driver, &snapshots.view(Some(&second.chain)).unwrap());
+    assert_eq!(
+        (tree.read("dir/file"), tree.at("dir").metadata().unwrap().mode() & 0o777),
+        ("contents".into(), 0o750)
+    );
+    if let Some(mut kept) = snapshots.tar(&second.chain).unwrap() {
+        let mut again = Vec::new();
+        kept.read_to_end(&mut again).unwrap();
+        assert!(again == tar);
+    }
+    assert!(matches!(snapshots.tar(&chain(9)), Err(Error::NoLayer(_))));
+}
+
+fn a_diff_is_a_layer_that_makes_the_same_tree(driver: &Driver<'_>, root: &Path) {
+    let snapshots = (driver.open)(root);
+    three_layers(&*snapshots);
+    snapshots.prepare("key", Some(&chain(3))).unwrap();
+    let tree = mounted(driver, &snapshots.rootfs("key").unwrap());
+    fs::remove_file(tree.at("etc/new")).unwrap();
+    fs::remove_dir_all(tree.at("var")).unwrap();
+    fs::create_dir(tree.at("var")).unwrap();
+    fs::write(tree.at("var/after"), "after").unwrap();
+    fs::hard_link(tree.at("var/after"), tree.at("also")).unwrap();
+    symlink("to", tree.at("link2")).unwrap();
+    rustix::fs::setxattr(tree.at("bin"), "user.more", b"m", rustix::fs::XattrFlags::empty()).unwrap();
+    let mut tar = Vec::new();
+    snapshots.diff("key", &mut tar).unwrap();
+    let mut names = Vec::new();
+    let mut archive = hull_archive::Archive::new(&tar[..]);
+    while let Some(entry) = archive.next_entry().unwrap() {
+        let link = String::from_utf8(entry.link).unwrap();
+        names.push((String::from_utf8(entry.name).unwrap(), entry.kind, link));
+        assert!(entry.xattrs.iter().all(|(name, _)| !name.starts_with(b"trusted.overlay.")));
+    }
+    let names: Vec<(&str, EntryKind, &str)> =
+        names.iter().map(|(name, kind, link)| (name.as_str(), *kind, link.as_str())).collect();
+    use EntryKind::{Directory, File, HardLink, Symlink};
+    assert_eq!(
+        names,
+        [
+            ("also", File, ""),
+            ("bin", File, ""),
+            ("etc/", Directory, ""),
+            ("etc/.wh.new", File, ""),
+            ("link2", Symlink, "to"),
+            ("var/", Directory, ""),
+            ("var/.wh..wh..opq", File, ""),
+            ("var/after", HardLink, "also"),
+        ]
+    );
+    let layer = snapshots.add(Some(&chain(3)), &mut &tar[..]).unwrap();
+    let again = mounted(driver, &snapshots.view(Some(&layer.chain)).unwrap());
+    assert_eq!(again.names("."), tree.names("."));
+    assert_eq!((again.names("etc"), again.names("var")), (tree.names("etc"), tree.names("var")));
+    assert_eq!((again.read("also"), again.read("bin").len()), ("after".into(), tree.read("bin").len()));
+    for name in ["user.note", "user.more"] {
+        let mut value = [0_u8; 16];
+        assert!(rustix::fs::getxattr(again.at("bin"), name, &mut value[..]).unwrap() > 0, "{name}");
+    }
+    assert!(matches!(snapshots.diff("none", &mut tar), Err(Error::NoSnapshot(_))));
+}
+
+// As many as overlayfs stacks.
+fn five_hundred_layers_are_stacked(driver: &Driver<'_>, root: &Path) {
+    let snapshots = (driver.open)(root);
+    let mut top: Option<ChainId> = None;
+    for number in 0..500 {
+        let tar =
+            Tar::default().file(&format!("dir/{number}"), "x").file("same", &number.to_string()).bytes();
+        top = Some(snapshots.add(top.as_ref(), &mut &tar[..]).unwrap().chain);
+    }
+    snapshots.prepare("key", top.as_ref()).unwrap();
+    let tree = mounted(driver, &snapshots.rootfs("key").unwrap());
+    assert_eq!((tree.names("dir").len(), tree.read("same")), (500, "499".into()));
+    assert!(snapshots.changes("key").unwrap().is_empty());
 }

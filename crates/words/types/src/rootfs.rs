@@ -24,4 +24,20 @@ pub struct Rootfs {
 pub enum Lower {
     /// A directory with the layer unpacked in overlayfs's own form.
     Directory(PathBuf),
+    /// A file system image that the kernel mounts from files.
+    Erofs {
+        /// The EROFS image: names, attributes, and where the contents are.
+        index: PathBuf,
+        /// What its further devices are, in their order: files with contents.
+        data: Vec<PathBuf>,
+    },
+}
+
+impl Lower {
+    /// The path that tells of the layer where one is shown: the directory, or the image's file.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Directory(path) | Self::Erofs { index: path, .. } => path,
+        }
+    }
 }

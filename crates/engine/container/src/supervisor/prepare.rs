@@ -177,11 +177,13 @@ fn image_source(engine: &Engine, mount: &MountSpec) -> Result<Source> {
     }
     let mut lowers = Vec::new();
     for lower in &view.lowers {
-        match lower {
-            Lower::Directory(path) => {
-                lowers.push(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:"))
-            }
-        }
+        let Lower::Directory(path) = lower else {
+            return Err(Error::NotImplemented(format!(
+                "image mount {} with the erofs driver",
+                mount.destination
+            )));
+        };
+        lowers.push(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:"));
     }
     match view.lowers.as_slice() {
         [Lower::Directory(only)] => Ok(Source::Bind(only.clone())),

@@ -1,17 +1,17 @@
 //! The layers: their directories, and what is known of them in memory.
 
 use super::trash::Trash;
-use super::{failed, private_directory};
-use crate::{Error, Layer, Result};
-use hull_archive::ApplyOptions;
-use hull_types::ChainId;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use super::{Form, Written, failed, open_inside, private_directory};
+use crate::hash::{Hashed, digest_of};
+use crate::{Added, Error, Layer, Result};
+use hull_types::{ChainId, DiffId};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,24 +20,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 struct Record {
     chain: ChainId,
     parent: Option<ChainId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    diff_id: Option<DiffId>,
     size: u64,
     entries: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     implied: Vec<PathBuf>,
 }
 
+impl Record {
+    fn new(chain: ChainId, parent: Option<ChainId>, diff_id: Option<DiffId>, written: Written) -> Self {
+        let Written { size, entries, implied } = written;
+        Self { chain, parent, diff_id, size, entries, implied }
+    }
+}
+
 type Known = HashMap<ChainId, Record>;
 
 #[derive(Debug)]
-pub(super) struct Layers {
+pub(super) struct Layers<F> {
     path: PathBuf,
     trash: Arc<Trash>,
     known: Mutex<Known>,
     // Renaming into place waits for the disk, and nobody else should wait for that.
     placing: Mutex<()>,
+    form: PhantomData<F>,
 }
 
-impl Layers {
+impl<F: Form> Layers<F> {
     pub fn open(path: PathBuf, trash: Arc<Trash>) -> Result<Self> {
         let opened = |source| Error::Open { path: path.clone(), source };
         private_directory(&path).map_err(opened)?;
@@ -54,7 +64,7 @@ impl Layers {
                 Err(error) => tracing::warn!("cannot read the layer {}: {error}", file.display()),
             }
         }
-        Ok(Self { path, trash, known: Mutex::new(known), placing: Mutex::new(()) })
+        Ok(Self { path, trash, known: Mutex::new(known), placing: Mutex::new(()), form: PhantomData })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -77,44 +87,56 @@ impl Layers {
         if let Ok(size) = self.size(chain) {
             // Whoever hashes what is read wants all of it.
             io::copy(reader, &mut io::sink()).map_err(|error| Error::Apply {
-                layer: chain.clone(),
+                layer: chain.0.to_string(),
                 source: hull_archive::Error::Read(error),
             })?;
             return Ok(Layer { size });
         }
-        let aside = self.trash.fresh();
-        let made = self.make(&aside, parent, chain, reader);
-        let placed = made.and_then(|record| self.place(&aside, record));
-        if placed.is_err() {
-            self.trash.forget(&aside);
-        }
-        placed
+        self.aside(|aside| {
+            let written = write::<F>(aside, chain.0.as_str(), reader)?;
+            self.finish(aside, Record::new(chain.clone(), parent.cloned(), None, written))
+        })
     }
 
-    fn make(
-        &self,
-        aside: &Path,
-        parent: Option<&ChainId>,
-        chain: &ChainId,
-        reader: &mut dyn Read,
-    ) -> Result<Record> {
-        let files = aside.join("fs");
-        private_directory(aside).map_err(failed("make", aside))?;
-        rustix::fs::mkdir(&files, Mode::from_raw_mode(0o755)).map_err(failed("make", &files))?;
-        rustix::fs::chmod(&files, Mode::from_raw_mode(0o755)).map_err(failed("chmod", &files))?;
-        let applied = hull_archive::apply(reader, &files, &ApplyOptions::default())
-            .map_err(|source| Error::Apply { layer: chain.clone(), source })?;
-        let record = Record {
-            chain: chain.clone(),
-            parent: parent.cloned(),
-            size: applied.size,
-            entries: applied.entries,
-            implied: applied.implied,
-        };
+    pub fn add(&self, parent: Option<&ChainId>, reader: &mut dyn Read) -> Result<Added> {
+        self.aside(|aside| {
+            let mut hashed = Hashed::new(reader);
+            let written = write::<F>(aside, "to be added", &mut hashed)?;
+            let (digest, tar_size) = hashed.finish().map_err(|error| Error::Apply {
+                layer: "to be added".into(),
+                source: hull_archive::Error::Read(error),
+            })?;
+            let diff_id = DiffId(digest);
+            let chain = match parent {
+                None => ChainId(diff_id.0.clone()),
+                Some(parent) => ChainId(digest_of(ChainId::text_of(parent, &diff_id).as_bytes())),
+            };
+            let record = Record::new(chain.clone(), parent.cloned(), Some(diff_id.clone()), written);
+            let Layer { size } = self.finish(aside, record)?;
+            Ok(Added { diff_id, chain, size, tar_size })
+        })
+    }
+
+    // Does something with a directory in `tmp`, which goes if it fails.
+    fn aside<T>(&self, act: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+        let aside = self.trash.fresh();
+        let made = private_directory(&aside).map_err(failed("make", &aside)).and_then(|()| act(&aside));
+        if made.is_err() {
+            self.trash.forget(&aside);
+        }
+        made
+    }
+
+    fn finish(&self, aside: &Path, record: Record) -> Result<Layer> {
         write_record(aside, &record)?;
-        let open = File::open(aside).map_err(failed("open", aside))?;
-        rustix::fs::syncfs(open).map_err(failed("sync", aside))?;
-        Ok(record)
+        F::sync(aside).map_err(failed("sync", aside))?;
+        self.place(aside, record)
+    }
+
+    pub fn tar(&self, chain: &ChainId) -> Result<Option<File>> {
+        self.size(chain)?;
+        let layer = directory(&self.path, chain);
+        F::tar(&layer).map_err(failed("open the tar of", &layer))
     }
 
     fn place(&self, aside: &Path, record: Record) -> Result<Layer> {
@@ -154,15 +176,14 @@ impl Layers {
             next = record.parent.clone();
             chains.push(chain);
         }
-        let files: Vec<PathBuf> =
-            chains.iter().map(|chain| directory(&self.path, chain).join("fs")).collect();
+        let layers: Vec<PathBuf> = chains.iter().map(|chain| directory(&self.path, chain)).collect();
         // From the bottom: a layer takes from what is settled.
         for (index, chain) in chains.iter().enumerate().rev() {
             if let Some(record) = known.get_mut(chain).filter(|record| !record.implied.is_empty()) {
-                settle(&directory(&self.path, chain), record, &files[index..])?;
+                settle::<F>(record, &layers[index..])?;
             }
         }
-        act(files)
+        act(layers)
     }
 
     /// Removes a layer that no other and no snapshot stands on.
@@ -190,20 +211,29 @@ fn write_record(layer: &Path, record: &Record) -> Result<()> {
     let text = serde_json::to_vec(record).map_err(failed("write", &new))?;
     let mut file = File::create(&new).map_err(failed("make", &new))?;
     file.write_all(&text).map_err(failed("write", &new))?;
+    // Where it is replaced, what it says of has to be on the disk already.
+    file.sync_all().map_err(failed("sync", &new))?;
     std::fs::rename(&new, &place).map_err(failed("rename into place", &place))
 }
 
+fn write<F: Form>(aside: &Path, layer: &str, reader: &mut dyn Read) -> Result<Written> {
+    F::write(aside, reader).map_err(|source| Error::Apply { layer: layer.into(), source })
+}
+
 // Directories that the layer only has as parents get the attributes of the directory that they cover.
-// `files` are the layer's own and those beneath.
-fn settle(layer: &Path, record: &mut Record, files: &[PathBuf]) -> Result<()> {
-    let Some((own, lowers)) = files.split_first() else { return Ok(()) };
+// `layers` are the layer's own directory and those beneath.
+fn settle<F: Form>(record: &mut Record, layers: &[PathBuf]) -> Result<()> {
+    let Some((own, lowers)) = layers.split_first() else { return Ok(()) };
+    let mut roots: Vec<OwnedFd> = Vec::new();
+    let mut covered = Vec::new();
     for implied in &record.implied {
-        let to = open_inside(own, implied).map_err(failed("open", &own.join(implied)))?;
-        for lower in lowers {
-            match open_inside(lower, implied) {
+        for (index, lower) in lowers.iter().enumerate() {
+            if roots.len() == index {
+                roots.push(F::open(lower).map_err(failed("open", lower))?);
+            }
+            match open_inside(&roots[index], implied) {
                 Ok(from) => {
-                    hull_archive::copy_directory_attributes(from.as_fd(), to.as_fd())
-                        .map_err(|source| Error::Apply { layer: record.chain.clone(), source })?;
+                    covered.push((implied.clone(), from));
                     break;
                 }
                 Err(Errno::NOENT) => {}
@@ -212,17 +242,9 @@ fn settle(layer: &Path, record: &mut Record, files: &[PathBuf]) -> Result<()> {
             }
         }
     }
-    record.implied.clear();
-    write_record(layer, record)
-}
-
-// A directory inside a layer, no link on the way.
-fn open_inside(files: &Path, path: &Path) -> std::result::Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, files, flags, Mode::empty())?;
-    if path.as_os_str().is_empty() {
-        return Ok(root);
+    if !covered.is_empty() {
+        F::settle(own, &covered)?;
     }
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve)
+    record.implied.clear();
+    write_record(own, record)
 }

@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, RenameFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -83,8 +84,8 @@ impl Snapshots {
         found.map(|(key, _)| format!("snapshot {key}"))
     }
 
-    /// Makes a snapshot; `root` is the topmost layer's directory, whose owner and mode the new root gets.
-    pub fn prepare(&self, key: &str, top: Option<&ChainId>, root: Option<&Path>) -> Result<()> {
+    /// Makes a snapshot; `root` is the topmost layer's root, whose owner and mode the new root gets.
+    pub fn prepare(&self, key: &str, top: Option<&ChainId>, root: Option<&OwnedFd>) -> Result<()> {
         check_key(key)?;
         if self.lock().contains_key(key) {
             return Err(Error::Exists(key.into()));
@@ -101,7 +102,7 @@ impl Snapshots {
         placed
     }
 
-    fn place(&self, key: &str, top: Option<&ChainId>, root: Option<&Path>, aside: &Path) -> Result<()> {
+    fn place(&self, key: &str, top: Option<&ChainId>, root: Option<&OwnedFd>, aside: &Path) -> Result<()> {
         if let Some(root) = root {
             like(root, &aside.join("upper"))?;
         }
@@ -180,8 +181,8 @@ fn make_at(path: &Path) -> Result<()> {
 }
 
 // The upper's root is the root directory that the container sees.
-fn like(root: &Path, upper: &Path) -> Result<()> {
-    let stat = rustix::fs::stat(root).map_err(failed("stat", root))?;
+fn like(root: &OwnedFd, upper: &Path) -> Result<()> {
+    let stat = rustix::fs::fstat(root).map_err(failed("stat the root beneath", upper))?;
     let mode = stat.st_mode & 0o7777;
     if (stat.st_uid, stat.st_gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));

@@ -1,0 +1,66 @@
+//! Layers unpacked into directories in overlayfs's form, for every kernel.
+//!
+//! A layer's contents are the directory `fs`. It is synced as a whole (`syncfs`).
+
+use crate::stacked::{Form, Stacked, Written, failed};
+use crate::{Error, Result};
+use hull_archive::{ApplyOptions, copy_directory_attributes};
+use hull_types::Lower;
+use rustix::fs::{CWD, Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The driver. Dropping it waits until what was removed is gone.
+pub type Overlay = Stacked<Directories>;
+
+/// Layers as directories.
+#[derive(Debug)]
+pub struct Directories;
+
+impl Form for Directories {
+    const NAME: &'static str = "overlay2";
+
+    fn write(aside: &Path, reader: &mut dyn Read) -> Result<Written, hull_archive::Error> {
+        let files = aside.join("fs");
+        let made = std::fs::create_dir(&files).and_then(|()| {
+            // Whatever the umask is: this one may show in the container.
+            Ok(rustix::fs::chmod(&files, Mode::from_raw_mode(0o755))?)
+        });
+        made.map_err(|source| hull_archive::Error::Contents {
+            act: "make",
+            path: files.display().to_string(),
+            source,
+        })?;
+        let applied = hull_archive::apply(reader, &files, &ApplyOptions::default())?;
+        Ok(Written { size: applied.size, entries: applied.entries, implied: applied.implied })
+    }
+
+    fn sync(aside: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(aside)?)?)
+    }
+
+    fn lower(layer: &Path) -> Lower {
+        Lower::Directory(layer.join("fs"))
+    }
+
+    fn open(layer: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(CWD, layer.join("fs"), flags, Mode::empty())?)
+    }
+
+    fn settle(layer: &Path, covered: &[(PathBuf, OwnedFd)]) -> Result<()> {
+        let own = Self::open(layer).map_err(failed("open", layer))?;
+        for (path, from) in covered {
+            let to = crate::stacked::open_inside(&own, path).map_err(failed("open", &layer.join(path)))?;
+            copy_directory_attributes(from.as_fd(), to.as_fd())
+                .map_err(|source| Error::Settle { path: layer.into(), source })?;
+        }
+        Ok(())
+    }
+
+    fn tar(_layer: &Path) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+}
