@@ -82,7 +82,7 @@ async fn what_was_pulled_is_there_whole() {
     let image = engine.images.resolve(&name, None).unwrap();
     assert_eq!((&image.id, image.references.len()), (&id, 2));
     let rootfs = engine.snapshotter.view(image.top.as_ref()).unwrap();
-    let hull_types::Lower::Directory(top) = &rootfs.lowers[0];
+    let top = rootfs.lowers[0].path();
     assert!(fs::metadata(top.join("bin/busybox")).unwrap().len() > 100_000);
     assert!(image.size > 100_000);
 
@@ -427,7 +427,8 @@ async fn hello_ships_inside() {
     assert_eq!(messages.last().unwrap().status, "Status: Downloaded newer image for hello:latest");
     let image = engine.images.resolve("hello", None).unwrap();
     assert_eq!(image.config.config.cmd.as_deref(), Some(&["/hello".to_owned()][..]));
-    let hull_types::Lower::Directory(top) = &engine.snapshotter.view(image.top.as_ref()).unwrap().lowers[0];
+    let rootfs = engine.snapshotter.view(image.top.as_ref()).unwrap();
+    let top = rootfs.lowers[0].path();
     assert_eq!(fs::read(top.join("hello")).unwrap(), fs::read("/bin/true").unwrap());
     let (again, messages) = engine.pull("hello:latest").await;
     assert_eq!(again.unwrap(), id);
