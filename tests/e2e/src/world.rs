@@ -228,6 +228,11 @@ impl World {
 
     /// Starts Debian's dockerd in the same namespaces, as the reference.
     pub fn start_dockerd(&self) {
+        self.start_dockerd_with(&[]);
+    }
+
+    /// The same with these flags besides.
+    pub fn start_dockerd_with(&self, flags: &[&str]) {
         let log = std::fs::File::create(self.directory().join("dockerd.log")).unwrap();
         let child = self
             .command("dockerd")
@@ -241,6 +246,7 @@ impl World {
             .arg(format!("unix://{}", self.dockerd_socket().display()))
             .arg("--registry-mirror")
             .arg("http://127.0.0.1:5000")
+            .args(flags)
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .stdin(Stdio::null())

@@ -40,7 +40,8 @@ impl Init<'_> {
                 link(dev.as_fd(), target, name)?;
             }
         }
-        for device in &self.linux.devices {
+        // A privileged container is given all nodes of the host, but the multiplexer must be that of its own devpts.
+        for device in self.linux.devices.iter().filter(|device| device.path != "/dev/ptmx") {
             self.make_device(root, device)
                 .during(format_args!("cannot make the device {:?}", device.path))?;
         }
