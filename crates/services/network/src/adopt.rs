@@ -31,11 +31,11 @@ impl Networks {
         let dead = {
             let mut state = self.state();
             let dead: Vec<String> = state.unclaimed.drain().collect();
-            dead.iter().for_each(|id| drop(state.remove(id)));
-            dead
+            dead.iter().filter_map(|id| state.remove(id)).collect::<Vec<_>>()
         };
-        for container_id in &dead {
-            self.inner.records.remove(container_id)?;
+        for sandbox in &dead {
+            self.inner.records.remove(&sandbox.container_id)?;
+            self.tell_of(sandbox);
         }
         self.rebuild_filter()
     }
@@ -48,6 +48,7 @@ impl Networks {
             sandbox.name = name.to_owned();
             sandbox.clone()
         };
+        self.tell_of(&renamed);
         if let Err(error) = self.inner.records.put(&renamed) {
             tracing::warn!(container_id, %error, "the new name is not recorded");
         }

@@ -85,6 +85,7 @@ impl Networks {
                 for endpoint in &sandbox.endpoints {
                     self.publish_endpoint("connect", &sandbox.container_id, endpoint);
                 }
+                self.tell_of(&sandbox);
                 Ok(Attachment {
                     netns: Some(namespace.fd),
                     sandbox_id: sandbox.sandbox_id.clone(),
@@ -159,6 +160,7 @@ impl Networks {
         for endpoint in &sandbox.endpoints {
             self.publish_endpoint("disconnect", container_id, endpoint);
         }
+        self.tell_of(&sandbox);
         withdrawn
     }
 }

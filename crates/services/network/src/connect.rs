@@ -50,6 +50,7 @@ impl Networks {
             return Err(error);
         }
         self.publish_endpoint("connect", container_id, endpoint);
+        self.tell_of(&after);
         Ok((row.name, endpoint.settings(&after)))
     }
 
@@ -96,6 +97,7 @@ impl Networks {
         self.move_gateway(inside.as_mut(), &before, &after)?;
         self.inner.records.put(&after)?;
         self.publish_endpoint("disconnect", container_id, &endpoint);
+        self.tell_of(&before);
         Ok(row.name)
     }
 

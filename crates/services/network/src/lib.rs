@@ -44,6 +44,7 @@ mod error;
 mod files;
 mod filters;
 mod firewall;
+mod members;
 mod model;
 mod namespaces;
 mod networks;
@@ -57,6 +58,7 @@ mod subnet;
 
 pub use config::{AddressPool, NetworksConfig};
 pub use error::{Error, Result};
+pub use members::Member;
 pub use networks::Networks;
 pub use request::{AttachRequest, Attachment, Link};
 pub use subnet::{Ipv4Subnet, SubnetError};

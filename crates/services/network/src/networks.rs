@@ -13,6 +13,7 @@ use hull_nft::{Batch, NftSocket};
 use hull_store::{Store, Table};
 
 use crate::firewall::{self, Frame};
+use crate::members::Listeners;
 use crate::model::{Endpoint, NetworkRow, Sandbox};
 use crate::namespaces::Namespaces;
 use crate::records::Records;
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub events: EventBus,
     pub namespaces: Namespaces,
     pub records: Records,
+    pub listeners: Listeners,
     no_router: bool,
     // Order of locking: filter, then state; route alone.
     state: Mutex<State>,
@@ -83,6 +85,7 @@ impl Networks {
             rows,
             events,
             records,
+            listeners: Listeners::default(),
             no_router,
             state: Mutex::new(state),
             route: Mutex::new(route),

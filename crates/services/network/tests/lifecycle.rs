@@ -375,3 +375,39 @@ fn the_bridge_is_what_the_configuration_says() {
         assert_eq!(netns::within(a.netns.as_ref().unwrap().as_fd(), mtu).unwrap(), 1400);
     });
 }
+
+#[test]
+fn who_is_in_a_network_is_told_with_every_change() {
+    World::run(|world| {
+        let id = world.networks.create(&named("web")).unwrap().id;
+        let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (heard, networks) = (std::sync::Arc::clone(&told), world.networks.clone());
+        world.networks.on_members_changed(move |network| {
+            let members = networks.members(network).into_iter().map(|member| member.name);
+            heard.lock().unwrap().push(members.collect::<Vec<_>>());
+        });
+        let mut request = world.request("aa", "web", &[]);
+        let settings = hull_api_types::EndpointSettings {
+            aliases: Some(vec!["db".into(), "store".into()]),
+            ..Default::default()
+        };
+        request.endpoints = vec![("web".into(), settings)];
+        world.networks.attach(&request).unwrap();
+        let b = world.attach("bb", &[]);
+        let b_id = world.id("bb");
+        let netns = b.netns.as_ref().unwrap().as_fd();
+        world.networks.connect("web", &b_id, netns, &Default::default()).unwrap();
+        let members = world.networks.members(&id);
+        assert_eq!(members.len(), 2);
+        let a = members.iter().find(|member| member.name == "aa").unwrap();
+        assert_eq!(a.names, ["aa", "db", "store", &world.id("aa")[..12], "aa-host"]);
+        assert_eq!(a.ipv4, Some("172.18.0.2".parse().unwrap()));
+        assert_eq!(world.networks.named_networks(&b_id), [id]);
+        assert!(world.networks.reaches_outside(&b_id));
+        world.networks.rename(&b_id, "cc");
+        world.networks.disconnect("web", &b_id, Some(netns)).unwrap();
+        world.networks.release(&world.id("aa")).unwrap();
+        let expected: [&[&str]; 5] = [&["aa"], &["aa", "bb"], &["aa", "cc"], &["aa"], &[]];
+        assert_eq!(*told.lock().unwrap(), expected);
+    });
+}
