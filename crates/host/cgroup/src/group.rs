@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Cgroup {
     path: String,
     /// Version 1's directories.
-    directories: Vec<Hierarchy>,
+    pub(crate) directories: Vec<Hierarchy>,
     /// Version 2's directory, alone or beside them.
-    unified: Option<PathBuf>,
+    pub(crate) unified: Option<PathBuf>,
 }
 
 impl Cgroup {
@@ -79,13 +79,18 @@ impl Cgroup {
         self.directories.is_empty()
     }
 
-    fn directory(&self, controller: &str) -> Option<&Path> {
+    pub(crate) fn directory(&self, controller: &str) -> Option<&Path> {
         let found = self.directories.iter().find(|h| h.controllers.iter().any(|name| name == controller));
         found.map(|hierarchy| hierarchy.mount_point.as_path())
     }
 
-    fn all(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
         self.directories.iter().map(|h| h.mount_point.as_path()).chain(self.unified.as_deref())
+    }
+
+    /// Whether any of its directories is there.
+    pub fn exists(&self) -> bool {
+        self.all().any(Path::exists)
     }
 
     fn make_version_1(&self, host: &Host) -> Result<()> {

@@ -14,6 +14,7 @@ mod devices;
 mod error;
 mod group;
 mod host;
+mod inside;
 mod plan;
 mod stats;
 

@@ -14,6 +14,7 @@ const IFA_BROADCAST: u16 = 4;
 const IFA_FLAGS: u16 = 8;
 /// No duplicate address detection: the address is usable at once, and it is Hull that gives each out once.
 const IFA_F_NODAD: u32 = 2;
+const IFA_F_PERMANENT: u32 = 0x80;
 
 pub(crate) const AF_INET: u8 = 2;
 pub(crate) const AF_INET6: u8 = 10;
@@ -71,6 +72,8 @@ pub struct Address {
     pub address: IpAddr,
     /// Its prefix length.
     pub prefix: u8,
+    /// Whether it was set by someone, for good, and may be spoken to from anywhere (`IFA_F_PERMANENT`, scope 0).
+    pub is_permanent_and_global: bool,
 }
 
 fn parse(body: &[u8]) -> Option<Address> {
@@ -79,7 +82,13 @@ fn parse(body: &[u8]) -> Option<Address> {
     let attributes = Attributes::new(body.get(8..)?);
     // On point-to-point links IFA_ADDRESS is the other side.
     let own = attributes.find_kind(IFA_LOCAL).or_else(|| attributes.find_kind(IFA_ADDRESS))?;
-    Some(Address { index, address: own.address()?, prefix })
+    // The header has the first eight flags only.
+    let flags = match attributes.find_kind(IFA_FLAGS) {
+        Some(flags) => flags.u32()?,
+        None => u32::from(*body.get(2)?),
+    };
+    let is_permanent_and_global = flags & IFA_F_PERMANENT != 0 && *body.get(3)? == 0;
+    Some(Address { index, address: own.address()?, prefix, is_permanent_and_global })
 }
 
 impl RouteSocket {

@@ -113,6 +113,14 @@ pub fn set_up(index: u32, up: bool) -> Request {
     request(act, RTM_NEWLINK, 0, &header(0, index, flags, IFF_UP))
 }
 
+/// Moves a link to another network namespace, under a name there. It is down afterwards, without addresses.
+pub fn move_to(index: u32, namespace: BorrowedFd<'_>, name: &str) -> Request {
+    let act = format!("move link {index} to another network namespace as {name}");
+    let mut request = request(act, RTM_NEWLINK, 0, &header(0, index, 0, 0));
+    request.message.text(IFLA_IFNAME, name).u32(IFLA_NET_NS_FD, namespace.as_raw_fd() as u32);
+    request
+}
+
 /// Sets a link's MTU.
 pub fn set_mtu(index: u32, mtu: u32) -> Request {
     let mut request =

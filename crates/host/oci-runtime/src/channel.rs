@@ -24,6 +24,13 @@ pub(crate) enum Report {
     Gone,
 }
 
+/// What comes with "go".
+pub(crate) struct Go {
+    /// The new process's own id where the runtime is.
+    pub pid: i32,
+    pub filter: Vec<SockFilter>,
+}
+
 /// The new process's end.
 pub(crate) struct ChildEnd(OwnedFd);
 
@@ -75,8 +82,12 @@ impl ChildEnd {
     }
 
     /// Waits until the process is in its cgroup; the filter comes with that.
-    pub(crate) fn await_go(&self) -> Step<Vec<SockFilter>> {
-        Ok(decode_filter(&self.hear(b'G')?))
+    pub(crate) fn await_go(&self) -> Step<Go> {
+        let message = self.hear(b'G')?;
+        let Some((pid, filter)) = message.split_first_chunk() else {
+            return Err(Failure("the runtime's word is cut off".into()));
+        };
+        Ok(Go { pid: i32::from_ne_bytes(*pid), filter: decode_filter(filter) })
     }
 
     /// Asks for the hooks that run outside, and waits until they have run.
@@ -95,8 +106,9 @@ impl ParentEnd {
         self.say(b"M")
     }
 
-    pub(crate) fn go(&self, filter: &[SockFilter]) -> io::Result<()> {
+    pub(crate) fn go(&self, pid: i32, filter: &[SockFilter]) -> io::Result<()> {
         let mut message = b"G".to_vec();
+        message.extend(pid.to_ne_bytes());
         message.extend(encode_filter(filter));
         self.say(&message)
     }

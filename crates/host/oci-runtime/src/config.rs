@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use hull_sys::namespace;
-use hull_types::oci::runtime::{Linux, Spec};
+use hull_types::oci::runtime::{Linux, Seccomp, Spec};
 use std::path::Path;
 
 /// Reads and checks `<bundle>/config.json`.
@@ -92,7 +92,32 @@ fn check(spec: &Spec) -> Result<()> {
         }
     }
     check_sysctls(linux, &namespaces)?;
-    check_unsupported(linux)
+    check_hooks(spec)?;
+    check_linux(linux, &namespaces)
+}
+
+fn check_hooks(spec: &Spec) -> Result<()> {
+    let Some(hooks) = &spec.hooks else { return Ok(()) };
+    let all = [
+        ("prestart", &hooks.prestart),
+        ("createRuntime", &hooks.create_runtime),
+        ("createContainer", &hooks.create_container),
+        ("startContainer", &hooks.start_container),
+        ("poststart", &hooks.poststart),
+        ("poststop", &hooks.poststop),
+    ];
+    for (point, hooks) in all {
+        for (index, hook) in hooks.iter().enumerate() {
+            let invalid = |text: &str| Err(Error::InvalidConfig(format!("hooks.{point}[{index}].{text}")));
+            if !hook.path.starts_with('/') {
+                return invalid("path must be absolute");
+            }
+            if hook.timeout.is_some_and(|seconds| seconds <= 0) {
+                return invalid("timeout must be greater than zero");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks what runs; also for `exec`.
@@ -106,6 +131,17 @@ pub(crate) fn check_process(process: &hull_types::oci::runtime::Process) -> Resu
     }
     if process.args.iter().chain(&process.env).any(|text| text.contains('\0')) {
         return invalid("process.args and process.env must not contain NUL");
+    }
+    if !process.selinux_label.is_empty() && !has_selinux() {
+        let label = &process.selinux_label;
+        return invalid(&format!(
+            "process.selinuxLabel is {label:?}, but SELinux is not in use on this host"
+        ));
+    }
+    if !matches!(process.apparmor_profile.as_str(), "" | "unconfined") && !has_apparmor() {
+        let profile = &process.apparmor_profile;
+        let text = "but AppArmor is not in use on this host";
+        return invalid(&format!("process.apparmorProfile is {profile:?}, {text}"));
     }
     Ok(())
 }
@@ -145,16 +181,58 @@ fn check_sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
     Ok(())
 }
 
-fn check_unsupported(linux: &Linux) -> Result<()> {
-    let asked = [
-        (linux.intel_rdt.is_some(), "linux.intelRdt"),
-        (linux.memory_policy.is_some(), "linux.memoryPolicy"),
-        (!linux.net_devices.is_empty(), "linux.netDevices"),
-    ];
-    match asked.iter().find(|(asked, _)| *asked) {
-        Some((_, name)) => Err(Error::InvalidConfig(format!("{name} is not supported"))),
-        None => Ok(()),
+/// What only works together with something else, and what is not spelt as the kernel wants it.
+fn check_linux(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
+    let invalid = |text: String| Err(Error::InvalidConfig(text));
+    if let Some(Err(text)) = linux.intel_rdt.as_ref().map(crate::intel_rdt::check) {
+        return invalid(text.into());
     }
+    if let Some(Err(text)) = linux.memory_policy.as_ref().map(crate::process::parse_memory_policy) {
+        return invalid(text);
+    }
+    if !linux.net_devices.is_empty() && !namespaces.has(namespace::NETWORK) {
+        return invalid("linux.netDevices need a network namespace of the container's own".into());
+    }
+    for (name, device) in &linux.net_devices {
+        let new = if device.name.is_empty() { name } else { &device.name };
+        if !crate::net_devices::is_name(name) || !crate::net_devices::is_name(new) {
+            return invalid(format!("linux.netDevices: invalid name {name:?} or {new:?}"));
+        }
+    }
+    if !linux.mount_label.is_empty() && !has_selinux() {
+        return invalid("linux.mountLabel is set, but SELinux is not in use on this host".into());
+    }
+    linux.seccomp.as_ref().map_or(Ok(()), check_seccomp)
+}
+
+/// Whether the kernel has SELinux and a policy is loaded.
+fn has_selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
+}
+
+fn has_apparmor() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"))
+}
+
+fn check_seccomp(seccomp: &Seccomp) -> Result<()> {
+    const NOTIFY: &str = "SCMP_ACT_NOTIFY";
+    let invalid = |text: &str| Err(Error::InvalidConfig(format!("linux.seccomp: {text}")));
+    if seccomp.default_action == NOTIFY {
+        return invalid("SCMP_ACT_NOTIFY cannot be used as default action");
+    }
+    let mut notified = seccomp.syscalls.iter().filter(|rule| rule.action == NOTIFY).peekable();
+    if notified.peek().is_none() && !seccomp.listener_metadata.is_empty() && seccomp.listener_path.is_empty()
+    {
+        return invalid("listenerMetadata is set, but no listenerPath");
+    }
+    if notified.peek().is_some() && seccomp.listener_path.is_empty() {
+        return invalid("SCMP_ACT_NOTIFY needs a listenerPath");
+    }
+    // runc's rule: what a listener sees first must be the container's, not the runtime's.
+    if notified.any(|rule| rule.names.iter().any(|name| name == "write")) {
+        return invalid("SCMP_ACT_NOTIFY cannot be used for the write syscall");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -199,6 +277,14 @@ mod tests {
             r#"{"linux":{"sysctl":{"kernel.core_pattern":"|/x"}}}"#,
             r#"{"linux":{"sysctl":{"kernel.shmmax":"1"}}}"#,
             r#"{"linux":{"sysctl":{"net..x":"1"}}}"#,
+            r#"{"linux":{"netDevices":{"a/b":{}}}}"#,
+            r#"{"linux":{"netDevices":{"eth0":{"name":"0123456789abcdef"}}}}"#,
+            r#"{"linux":{"memoryPolicy":{"mode":"MPOL_NOPE"}}}"#,
+            r#"{"linux":{"intelRdt":{"closID":"../x"}}}"#,
+            r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_NOTIFY"}}}"#,
+            r#"{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["x"],"action":"SCMP_ACT_NOTIFY"}]}}}"#,
+            r#"{"hooks":{"poststop":[{"path":"true"}]}}"#,
+            r#"{"hooks":{"prestart":[{"path":"/bin/true","timeout":0}]}}"#,
         ] {
             assert!(matches!(spec(bad), Err(Error::InvalidConfig(_))), "{bad}");
         }

@@ -7,7 +7,7 @@ use crate::config::{self, Namespaces};
 use crate::init::{self, Init};
 use crate::process::Identity;
 use crate::state::{self, Directory, Record};
-use crate::{CreateOptions, Created, Error, Result, default_devices, hooks};
+use crate::{CreateOptions, Created, Error, Result, default_devices, hooks, intel_rdt, net_devices};
 use hull_cgroup::{Cgroup, Host};
 use hull_sys::process::{self, Forked};
 use hull_sys::rustix::fs::{CWD, Mode, OFlags};
@@ -39,11 +39,13 @@ struct Undo {
     directory: Option<Directory>,
     cgroup: Option<Cgroup>,
     pidfd: Option<OwnedFd>,
+    classes: intel_rdt::Made,
 }
 
 impl Undo {
     fn keep(mut self) {
         (self.directory, self.cgroup, self.pidfd) = (None, None, None);
+        self.classes.directories.clear();
     }
 
     /// Ends the new process and takes its status.
@@ -62,6 +64,7 @@ impl Drop for Undo {
             let _ = cgroup.kill_all();
             let _ = cgroup.remove();
         }
+        self.classes.remove();
         if let Some(directory) = self.directory.take() {
             let _ = directory.remove();
         }
@@ -128,7 +131,7 @@ fn build(
         }
         .run(),
         Forked::Parent { pid, pidfd } => {
-            drop((child, fifo, joined, id_mapped, mounted));
+            drop((child, fifo, id_mapped, mounted));
             options.stdio = crate::Stdio::default();
             undo.pidfd = Some(pidfd.try_clone().map_err(prepare("cannot copy a pidfd"))?);
             (record.pid, record.identity) = (pid, state::identity(pid, &pidfd));
@@ -140,7 +143,9 @@ fn build(
                 namespaces: &namespaces,
                 entered,
             };
-            let seconded = helper.second(&mut record, directory);
+            let given = helper.give_net_devices(&joined, record.pid);
+            let classed = given.and_then(|()| join_class(linux, &mut record, &mut undo.classes));
+            let seconded = classed.and_then(|()| helper.second(&mut record, directory));
             let console = match seconded.and_then(|()| attend(&parent, spec, &record)) {
                 Ok(console) => console,
                 Err(error) => return Err(explain(error, &parent, undo)),
@@ -182,6 +187,7 @@ fn record(
 ) -> Record {
     let root = spec.root.as_ref().map(|root| bundle.join(&root.path)).unwrap_or_default();
     let hooks = spec.hooks.clone().unwrap_or_default();
+    let listener = linux.seccomp.as_ref().filter(|seccomp| !seccomp.listener_path.is_empty());
     Record {
         oci_version: VERSION.into(),
         id: options.id.clone(),
@@ -191,6 +197,8 @@ fn record(
         cgroup: cgroup.into(),
         namespaces: namespaces.all(),
         has_filter: linux.seccomp.is_some(),
+        listener_path: listener.map(|seccomp| seccomp.listener_path.clone()).unwrap_or_default(),
+        listener_metadata: listener.map(|seccomp| seccomp.listener_metadata.clone()).unwrap_or_default(),
         personality: linux
             .personality
             .as_ref()
@@ -226,6 +234,15 @@ fn make_fifo(directory: &Directory) -> Result<OwnedFd> {
     open().map_err(|error| Error::State { path: path.clone(), source: error.into() })
 }
 
+/// Puts the process into its class of service.
+fn join_class(linux: &Linux, record: &mut Record, made: &mut intel_rdt::Made) -> Result<()> {
+    let Some(wanted) = &linux.intel_rdt else { return Ok(()) };
+    let root = intel_rdt::mount_point();
+    intel_rdt::apply(root.as_deref(), wanted, &record.id, record.pid, made)?;
+    record.classes = made.directories.clone();
+    Ok(())
+}
+
 /// What the new process needs of its parent.
 struct Helper<'a> {
     parent: &'a ParentEnd,
@@ -238,6 +255,23 @@ struct Helper<'a> {
 }
 
 impl Helper<'_> {
+    fn give_net_devices(&self, joined: &[init::Joined], pid: i32) -> Result<()> {
+        if self.linux.net_devices.is_empty() {
+            return Ok(());
+        }
+        let given = joined.iter().find(|joined| joined.flag == namespace::NETWORK);
+        let own;
+        let target = match given {
+            Some(joined) => &joined.fd,
+            None => {
+                own =
+                    hull_sys::netns::of_process(pid).map_err(prepare("cannot open the network namespace"))?;
+                &own
+            }
+        };
+        net_devices::give(&self.linux.net_devices, target)
+    }
+
     /// Maps, cgroup and filter.
     fn second(&self, record: &mut Record, directory: &Directory) -> Result<()> {
         let linux = self.linux;
@@ -258,7 +292,7 @@ impl Helper<'_> {
             let bytes = channel::encode_filter(&filter);
             std::fs::write(&path, bytes).map_err(|source| Error::State { path, source })?;
         }
-        self.parent.go(&filter).map_err(prepare("cannot talk to the container's init"))
+        self.parent.go(record.pid, &filter).map_err(prepare("cannot talk to the container's init"))
     }
 
     /// What the process does not do itself: it enters version 1's hierarchies when it hears "go", which in a user

@@ -1,7 +1,7 @@
 //! `delete`: nothing is left of a container.
 
 use crate::state::{Directory, Record};
-use crate::{Error, Result, hooks};
+use crate::{Error, Result, hooks, intel_rdt};
 use hull_sys::process;
 use std::path::Path;
 
@@ -10,13 +10,14 @@ const PATIENCE_MILLISECONDS: i64 = 10_000;
 
 /// Removes a container's cgroup and state. One that is not stopped is killed first if `force`, else refused.
 ///
-/// With `force` a container that does not exist is deleted already.
-pub fn delete(state_root: &Path, id: &str, force: bool) -> Result<()> {
+/// With `force` a container that does not exist is deleted already. What is returned is to be warned of: hooks that
+/// failed after all was gone.
+pub fn delete(state_root: &Path, id: &str, force: bool) -> Result<Vec<String>> {
     let directory = Directory::of(state_root, id)?;
     let record = match directory.load(id) {
         Ok(record) => record,
         // What a killed `create` left, or nothing.
-        Err(Error::NotFound(_)) if force => return directory.remove(),
+        Err(Error::NotFound(_)) if force => return directory.remove().map(|()| Vec::new()),
         Err(error) => return Err(error),
     };
     if let Some(pidfd) = record.process() {
@@ -32,11 +33,9 @@ pub fn delete(state_root: &Path, id: &str, force: bool) -> Result<()> {
         cgroup.kill_all()?;
     }
     cgroup.remove()?;
+    intel_rdt::Made { directories: record.classes.clone() }.remove();
     directory.remove()?;
-    match hooks::run(&record.poststop, &record.state("stopped")) {
-        Ok(()) => Ok(()),
-        Err(failure) => Err(Error::Hook { point: "poststop", index: failure.index, reason: failure.reason }),
-    }
+    Ok(hooks::run_all("poststop", &record.poststop, &record.state("stopped")))
 }
 
 fn end(record: &Record, pidfd: &std::os::fd::OwnedFd) -> Result<()> {

@@ -94,6 +94,18 @@ pub enum Error {
     /// The system call filter.
     #[error(transparent)]
     Seccomp(#[from] hull_seccomp::Error),
+    /// A network interface could not be given to the container.
+    #[error("cannot move the network device {0:?} into the container: {1}")]
+    NetDevice(String, String),
+    /// A class of service could not be made or entered.
+    #[error("cannot apply linux.intelRdt: {path}: {source}")]
+    Resctrl {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A hook failed.
     #[error("error running {point} hook #{index}: {reason}")]
     Hook {

@@ -7,7 +7,7 @@
 use crate::channel::{self, ChildEnd, ParentEnd, Report};
 use crate::create::Targets;
 use crate::failure::{During, Failure, Step};
-use crate::process::{self as setup, Filter};
+use crate::process::{self as setup, Filter, Listener};
 use crate::state::{self, Directory, Record};
 use crate::{Error, ExecOptions, Process, Result, config};
 use hull_cgroup::Cgroup;
@@ -28,6 +28,7 @@ pub fn exec(options: ExecOptions) -> Result<Process> {
     if !options.ignore_paused && cgroup.is_frozen().unwrap_or(false) {
         return Err(Error::Paused);
     }
+    let cgroup = if options.cgroups.is_empty() { cgroup } else { cgroup.below(&options.cgroups)? };
     let filter = load_filter(&directory, &record)?;
     let failed = |error: io::Error| Error::Exec(crate::failure::reason(&error));
     let (parent, child) = channel::pair().map_err(failed)?;
@@ -49,7 +50,7 @@ pub fn exec(options: ExecOptions) -> Result<Process> {
             let attached = if entered { Ok(()) } else { cgroup.add_pid(pid) };
             let attended = attached
                 .map_err(Error::from)
-                .and_then(|()| parent.go(&filter).map_err(failed))
+                .and_then(|()| parent.go(pid, &filter).map_err(failed))
                 .and_then(|()| attend(&parent));
             let targets = Targets {
                 console_socket: options.console_socket.as_deref(),
@@ -161,8 +162,9 @@ impl Child<'_> {
         setup::before_root_changes(process)?;
         setup::set_initial_affinity(process)?;
         let label = setup::open_label(process)?;
+        let stream = setup::connect(&self.record.listener_path)?;
         process::set_dumpable(false).during("cannot become undumpable")?;
-        let instructions = self.channel.await_go()?;
+        let go = self.channel.await_go()?;
         self.cgroup.enter_version_1().map_err(|error| Failure(error.to_string()))?;
         self.join_namespaces()?;
         if self.record.keyring {
@@ -175,7 +177,11 @@ impl Child<'_> {
         if let Some(console) = setup::open_console(process, &root)? {
             self.channel.console(&console.master)?;
         }
-        let filter = Filter { instructions, flags: self.record.filter_flags, listener: None };
+        let listener = stream.map(|stream| {
+            let state = self.record.state("running");
+            Listener::new(stream, &self.record.listener_metadata, &state, go.pid)
+        });
+        let filter = Filter { instructions: go.filter, flags: self.record.filter_flags, listener };
         let filtered = !filter.instructions.is_empty();
         let settled = setup::settle(process, &root, label, self.options.preserve_fds, filtered)?;
         Ok((settled, filter))

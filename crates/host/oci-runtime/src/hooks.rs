@@ -23,6 +23,19 @@ pub(crate) fn run(hooks: &[Hook], state: &State) -> Result<(), HookFailure> {
     Ok(())
 }
 
+/// Runs all hooks, whatever becomes of one; gives what to warn of.
+pub(crate) fn run_all(point: &str, hooks: &[Hook], state: &State) -> Vec<String> {
+    if hooks.is_empty() {
+        return Vec::new();
+    }
+    let json = serde_json::to_vec(state).unwrap_or_default();
+    let failed = |(index, hook)| {
+        let reason = run_one(hook, &json).err()?;
+        Some(format!("error running {point} hook #{index}: {reason}"))
+    };
+    hooks.iter().enumerate().filter_map(failed).collect()
+}
+
 fn run_one(hook: &Hook, state: &[u8]) -> Result<(), String> {
     let mut command = Command::new(&hook.path);
     if let Some((name, arguments)) = hook.args.split_first() {

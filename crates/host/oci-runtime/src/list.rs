@@ -1,6 +1,6 @@
 //! `list` and `ps`.
 
-use crate::state::Directory;
+use crate::state::{Directory, Record};
 use crate::{Error, Result};
 use hull_types::oci::runtime::State;
 use std::collections::BTreeMap;
@@ -30,10 +30,23 @@ pub fn list(state_root: &Path) -> Result<Vec<Listed>> {
         let Some(id) = name.to_str() else { continue };
         let Ok(directory) = Directory::of(state_root, id) else { continue };
         let Ok(record) = directory.load(id) else { continue };
-        let state = record.state(record.status(&directory));
-        all.insert(state.id.clone(), Listed { state, rootfs: record.rootfs, created: record.created });
+        let listed = Listed::of(record, &directory);
+        all.insert(listed.state.id.clone(), listed);
     }
     Ok(all.into_values().collect())
+}
+
+/// One container as the list has it.
+pub fn listed(state_root: &Path, id: &str) -> Result<Listed> {
+    let directory = Directory::of(state_root, id)?;
+    Ok(Listed::of(directory.load(id)?, &directory))
+}
+
+impl Listed {
+    fn of(record: Record, directory: &Directory) -> Self {
+        let state = record.state(record.status(directory));
+        Self { state, rootfs: record.rootfs, created: record.created }
+    }
 }
 
 /// The ids, on the host, of a container's processes.

@@ -75,7 +75,7 @@ pub fn known_options() -> Vec<String> {
     for (word, _) in PROPAGATIONS {
         all.extend([word.to_owned(), format!("r{word}")]);
     }
-    all.extend(["bind", "rbind", "idmap", "ridmap"].map(str::to_owned));
+    all.extend(["bind", "rbind", "idmap", "ridmap", "tmpcopyup"].map(str::to_owned));
     all.extend(FILE_SYSTEM_FLAGS.iter().chain(&IGNORED[..7]).map(|word| (*word).to_owned()));
     all
 }

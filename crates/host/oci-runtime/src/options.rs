@@ -76,6 +76,8 @@ pub struct ExecOptions {
     pub preserve_fds: u32,
     /// Whether the container may be paused; the process then waits with it.
     pub ignore_paused: bool,
+    /// Groups below the container's own that the process is put into: `[<controller>,…:]<path>`.
+    pub cgroups: Vec<String>,
 }
 
 /// A process started by [`exec`](crate::exec).

@@ -8,57 +8,54 @@
 
 mod identity;
 mod limits;
+mod listener;
+mod memory_policy;
 mod program;
 mod streams;
 
 pub(crate) use identity::Identity;
 pub(crate) use limits::{before_root_changes, set_initial_affinity};
+pub(crate) use listener::{Listener, connect};
+pub(crate) use memory_policy::{parse as parse_memory_policy, set as set_memory_policy};
 pub(crate) use streams::{give_streams, open_console};
 
 use crate::failure::{During, Failure, Step};
 use hull_sys::filter::SockFilter;
 use hull_sys::{InRoot, filter, process};
-use hull_types::oci::runtime::{Process, Seccomp};
+use hull_types::oci::runtime::Process;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
+
+/// The words of `linux.memoryPolicy.mode`, for `features`.
+pub fn memory_policy_modes() -> Vec<String> {
+    memory_policy::MODES.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The words of `linux.memoryPolicy.flags`, for `features`.
+pub fn memory_policy_flags() -> Vec<String> {
+    memory_policy::FLAGS.iter().map(|(word, _)| (*word).to_owned()).collect()
+}
 
 /// A system call filter that is ready to be loaded.
 #[derive(Default)]
 pub(crate) struct Filter {
     pub instructions: Vec<SockFilter>,
     pub flags: u32,
-    /// Who gets the notification descriptor, and what is sent along with it.
-    pub listener: Option<(UnixStream, Vec<u8>)>,
+    /// Who gets the notification descriptor.
+    pub listener: Option<Listener>,
 }
 
 impl Filter {
-    /// Connects to the profile's listener, while the host's files can still be reached.
-    pub(crate) fn listener(seccomp: &Seccomp, state: Vec<u8>) -> Step<Option<(UnixStream, Vec<u8>)>> {
-        if seccomp.listener_path.is_empty() {
-            return Ok(None);
-        }
-        let path = &seccomp.listener_path;
-        let stream =
-            UnixStream::connect(path).during(format_args!("cannot connect to seccomp listener {path:?}"))?;
-        Ok(Some((stream, state)))
-    }
-
     fn load(&self) -> Step<()> {
-        if self.instructions.is_empty() {
-            return Ok(());
-        }
-        let listener =
-            filter::load(&self.instructions, self.flags).during("cannot load the seccomp filter")?;
-        match (listener, &self.listener) {
-            (Some(fd), Some((stream, state))) => {
-                use std::os::fd::AsFd;
-                hull_sys::socket::send(stream, state, &[fd.as_fd()])
-                    .during("cannot send the seccomp listener")
-            }
-            (Some(_), None) => Err(Failure("seccomp: SCMP_ACT_NOTIFY needs a listenerPath".into())),
-            (None, _) => Ok(()),
+        match &self.listener {
+            _ if self.instructions.is_empty() => Ok(()),
+            Some(listener) => listener.load(self),
+            None => match filter::load(&self.instructions, self.flags) {
+                Ok(None) => Ok(()),
+                Ok(Some(_)) => Err(Failure("seccomp: SCMP_ACT_NOTIFY needs a listenerPath".into())),
+                Err(error) => Err(error).during("cannot load the seccomp filter"),
+            },
         }
     }
 }
@@ -75,7 +72,9 @@ pub(crate) struct Settled {
 
 /// Opens what sets the program's security label at its execve: `/proc` is the host's now, and may be anything later.
 pub(crate) fn open_label(process: &Process) -> Step<Option<(File, String)>> {
-    let (path, text) = if !process.apparmor_profile.is_empty() {
+    let has_apparmor = std::path::Path::new("/proc/self/attr/apparmor").exists();
+    let profile = &process.apparmor_profile;
+    let (path, text) = if !profile.is_empty() && (has_apparmor || profile != "unconfined") {
         ("/proc/self/attr/apparmor/exec", format!("exec {}", process.apparmor_profile))
     } else if !process.selinux_label.is_empty() {
         ("/proc/self/attr/exec", process.selinux_label.clone())

@@ -37,6 +37,10 @@ pub fn start(state_root: &Path, id: &str) -> Result<()> {
     }
     rustix::io::write(&fifo, b"0").map_err(failed)?;
     if let Err(failure) = hooks::run(&record.poststart, &record.state("running")) {
+        // The specification, "Lifecycle": the container is stopped, and its life goes on from there.
+        if let Some(pidfd) = record.process() {
+            let _ = hull_sys::process::pidfd_send_signal(&pidfd, 9);
+        }
         return Err(Error::Hook { point: "poststart", index: failure.index, reason: failure.reason });
     }
     Ok(())

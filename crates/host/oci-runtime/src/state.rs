@@ -28,6 +28,14 @@ pub(crate) struct Record {
     pub namespaces: u64,
     pub has_filter: bool,
     pub filter_flags: u32,
+    /// The filter's listener, for `exec`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub listener_path: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub listener_metadata: String,
+    /// Directories of resctrl that are the container's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<PathBuf>,
     pub personality: Option<u32>,
     pub keyring: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -1,7 +1,7 @@
 //! System call filters: classic BPF programs and their loading (`seccomp(2)`).
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// A classic BPF instruction (`struct sock_filter`).
 #[repr(C)]
@@ -42,6 +42,17 @@ pub fn load(instructions: &[SockFilter], flags: u32) -> io::Result<Option<OwnedF
     }
     // SAFETY: with this flag the result is a new descriptor that nobody else owns.
     Ok((flags & NEW_LISTENER != 0).then(|| unsafe { OwnedFd::from_raw_fd(result as i32) }))
+}
+
+/// Whether a descriptor number of this process stands for a filter's notifications.
+pub fn is_listener(number: RawFd) -> bool {
+    /// `SECCOMP_IOCTL_NOTIF_ID_VALID`.
+    const ID_VALID: libc::c_ulong = 0x4008_2102;
+    let id = 0_u64;
+    // SAFETY: the request reads one u64, which outlives the call; on any other descriptor it is refused.
+    let result = unsafe { libc::ioctl(number, ID_VALID as _, &raw const id) };
+    // No notification has the number 0.
+    result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT)
 }
 
 /// Whether the kernel knows all of these filter flags.

@@ -36,6 +36,9 @@ struct CloneArgs {
     cgroup: u64,
 }
 
+/// For [`clone3`]: both processes have the same table of descriptors (`CLONE_FILES`).
+pub const SHARE_DESCRIPTORS: u64 = libc::CLONE_FILES as u64;
+
 /// Copies the calling process, as `fork` does, into new namespaces (`CLONE_NEW…`) and into a cgroup (v2).
 ///
 /// The calling process must have one thread only: another thread's locks would stay locked in the copy for ever.

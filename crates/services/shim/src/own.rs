@@ -80,7 +80,7 @@ impl Own {
     }
 
     pub(crate) fn delete(&self) -> Result<(), Failure> {
-        runtime::delete(&self.state_root, &self.id, true).map_err(failed)
+        runtime::delete(&self.state_root, &self.id, true).map(drop).map_err(failed)
     }
 }
 

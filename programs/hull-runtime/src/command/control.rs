@@ -26,7 +26,9 @@ pub(super) fn kill(global: &Global, given: Vec<OsString>) -> Outcome {
 
 pub(super) fn delete(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[short("f", switch("force"))], false)?;
-    hull_oci_runtime::delete(&global.root, arguments.id()?, arguments.is_set("force")).map_err(text)?;
+    let force = arguments.is_set("force");
+    let warnings = hull_oci_runtime::delete(&global.root, arguments.id()?, force).map_err(text)?;
+    warnings.iter().for_each(|warning| global.log.warning(warning));
     Ok(0)
 }
 

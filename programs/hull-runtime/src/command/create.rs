@@ -93,7 +93,8 @@ pub(super) fn run(global: &Global, given: Vec<OsString>) -> Outcome {
     }
     let status = foreground::wait(created.pid, created.console);
     if !arguments.is_set("keep") {
-        hull_oci_runtime::delete(&root, &id, true).map_err(text)?;
+        let warnings = hull_oci_runtime::delete(&root, &id, true).map_err(text)?;
+        warnings.iter().for_each(|warning| global.log.warning(warning));
     }
     status.map_err(text)
 }

@@ -3,32 +3,38 @@
 use super::{Global, Outcome, text};
 use crate::arguments::{Arguments, switch, value};
 use hull_cgroup::{BlkioEntry, Stats};
+use hull_oci_runtime::{Event, Watch};
 use std::ffi::OsString;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) fn events(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[value("interval"), switch("stats")], false)?;
     let id = arguments.id()?;
     let interval = interval(arguments.get("interval").unwrap_or("5s"))?;
-    let running = || hull_oci_runtime::state(&global.root, id).map(|state| state.status != "stopped");
-    if !running().map_err(text)? {
-        return Err(format!("container with id {id} is not running"));
-    }
-    let cgroup = hull_oci_runtime::cgroup(&global.root, id).map_err(text)?;
-    let mut killed = cgroup.oom_kills();
-    loop {
-        let stats = cgroup.stats().map_err(text)?;
-        if stats.oom_kill > killed {
-            say!("{{\"type\":\"oom\",\"id\":\"{id}\"}}");
-            killed = stats.oom_kill;
+    let mut watch = match hull_oci_runtime::watch(&global.root, id) {
+        Err(hull_oci_runtime::Error::NotRunning) => {
+            return Err(format!("container with id {id} is not running"));
         }
+        result => result.map_err(text)?,
+    };
+    let tell = |watch: &Watch| -> Result<(), String> {
+        let stats = watch.stats().map_err(text)?;
         say!("{{\"type\":\"stats\",\"id\":\"{id}\",\"data\":{}}}", as_json(&stats));
-        if arguments.is_set("stats") {
-            return Ok(0);
-        }
-        std::thread::sleep(interval);
-        if !running().unwrap_or(false) {
-            return Ok(0);
+        Ok(())
+    };
+    if arguments.is_set("stats") {
+        tell(&watch)?;
+        return Ok(0);
+    }
+    let mut next = Instant::now() + interval;
+    loop {
+        match watch.next(next).map_err(text)? {
+            Event::Ended => return Ok(0),
+            Event::OutOfMemory => say!("{{\"type\":\"oom\",\"id\":\"{id}\"}}"),
+            Event::Nothing => {
+                tell(&watch)?;
+                next += interval;
+            }
         }
     }
 }

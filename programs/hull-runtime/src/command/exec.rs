@@ -94,9 +94,6 @@ fn add_capabilities(process: &mut Process, arguments: &Arguments) {
 
 pub(super) fn exec(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &FLAGS, true)?;
-    if arguments.get("cgroup").is_some() {
-        return Err("exec --cgroup is not supported".into());
-    }
     let detached = arguments.is_set("detach");
     let path = |name| arguments.get(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     let mut process = process(global, &arguments)?;
@@ -119,6 +116,7 @@ pub(super) fn exec(global: &Global, given: Vec<OsString>) -> Outcome {
         pid_file: path("pid-file"),
         preserve_fds: arguments.number("preserve-fds")?.unwrap_or(0),
         ignore_paused: arguments.is_set("ignore-paused"),
+        cgroups: arguments.all("cgroup").map(str::to_owned).collect(),
         ..ExecOptions::default()
     })
     .map_err(text)?;

@@ -9,8 +9,10 @@ const FORMAT: Flag = short("f", value("format"));
 
 pub(super) fn state(global: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[], false)?;
-    let state = hull_oci_runtime::state(&global.root, arguments.id()?).map_err(text)?;
-    say!("{}", serde_json::to_string_pretty(&state).map_err(text)?);
+    let listed = hull_oci_runtime::listed(&global.root, arguments.id()?).map_err(text)?;
+    let members = members(&listed)?;
+    let lines: Vec<String> = members.iter().map(|(key, value)| format!("  \"{key}\": {value}")).collect();
+    say!("{{\n{}\n}}", lines.join(",\n"));
     Ok(0)
 }
 
@@ -32,13 +34,30 @@ pub(super) fn list(global: &Global, given: Vec<OsString>) -> Outcome {
     Ok(0)
 }
 
-/// The state, and what the list has beside it.
-fn as_json(listed: &Listed) -> Result<String, String> {
+/// The state as the specification has it, and what runc tells beside it, in runc's order.
+fn members(listed: &Listed) -> Result<Vec<(&'static str, String)>, String> {
     let quote = |value: &str| serde_json::to_string(value).map_err(text);
-    let state = serde_json::to_string(&listed.state).map_err(text)?;
-    let (rootfs, created) = (quote(&listed.rootfs.display().to_string())?, quote(&listed.created)?);
-    let open = state.strip_suffix('}').unwrap_or(&state);
-    Ok(format!("{open},\"rootfs\":{rootfs},\"created\":{created},\"owner\":\"root\"}}"))
+    let Listed { state, rootfs, created } = listed;
+    let mut members = vec![
+        ("ociVersion", quote(&state.oci_version)?),
+        ("id", quote(&state.id)?),
+        ("pid", state.pid.to_string()),
+        ("status", quote(&state.status)?),
+        ("bundle", quote(&state.bundle)?),
+        ("rootfs", quote(&rootfs.display().to_string())?),
+        ("created", quote(created)?),
+    ];
+    if !state.annotations.is_empty() {
+        members.push(("annotations", serde_json::to_string(&state.annotations).map_err(text)?));
+    }
+    members.push(("owner", quote("root")?));
+    Ok(members)
+}
+
+fn as_json(listed: &Listed) -> Result<String, String> {
+    let members: Vec<String> =
+        members(listed)?.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    Ok(format!("{{{}}}", members.join(",")))
 }
 
 fn table(all: &[Listed]) {
@@ -64,13 +83,40 @@ pub(super) fn ps(global: &Global, given: Vec<OsString>) -> Outcome {
     let pids = hull_oci_runtime::ps(&global.root, arguments.id()?).map_err(text)?;
     match arguments.get("format").unwrap_or("table") {
         "json" => say!("{pids:?}"),
-        "table" => {
+        "table" if !print_as_ps(&pids, arguments.words.get(1..).unwrap_or_default())? => {
             say!("{:<10} {:>7} {:>7} CMD", "UID", "PID", "PPID");
             pids.iter().for_each(|pid| print_process(*pid));
         }
+        "table" => {}
         _ => return Err("invalid format option".into()),
     }
     Ok(0)
+}
+
+/// Lets the host's `ps` tell of these processes; false where there is none.
+fn print_as_ps(pids: &[i32], words: &[String]) -> Result<bool, String> {
+    let mut command = std::process::Command::new("ps");
+    if words.is_empty() {
+        command.arg("-ef");
+    }
+    let output = match command.args(words).stderr(std::process::Stdio::inherit()).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        result => result.map_err(|error| format!("cannot run ps: {error}"))?,
+    };
+    let output = String::from_utf8_lossy(&output.stdout);
+    let mut lines = output.lines();
+    let header = lines.next().unwrap_or_default();
+    let Some(column) = header.split_whitespace().position(|word| word == "PID") else {
+        return Err("couldn't find PID field in ps output".into());
+    };
+    say!("{header}");
+    for line in lines {
+        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse().ok());
+        if pid.is_some_and(|pid| pids.contains(&pid)) {
+            say!("{line}");
+        }
+    }
+    Ok(true)
 }
 
 /// A process's line; one that has ended meanwhile has none.

@@ -76,6 +76,10 @@ pub(crate) fn run(given: Vec<OsString>) -> ExitCode {
         return help(parsed.words.first().filter(|word| *word != "help"));
     };
     let rest = given.len() - (parsed.words.len() - 1);
+    if let Some(format) = parsed.get("log-format").filter(|format| !matches!(*format, "text" | "json")) {
+        eprintln!("invalid log-format: {format}");
+        return ExitCode::FAILURE;
+    }
     let global = Global {
         root: parsed.get("root").map_or_else(|| PathBuf::from("/run/hull/runtime"), PathBuf::from),
         log: Log {

@@ -6,7 +6,7 @@ use hull_types::oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
 use std::ffi::OsString;
 use std::io::Read;
 
-const FLAGS: [Flag; 17] = [
+const FLAGS: [Flag; 19] = [
     short("r", value("resources")),
     value("blkio-weight"),
     value("cpu-period"),
@@ -24,6 +24,8 @@ const FLAGS: [Flag; 17] = [
     value("pids-limit"),
     value("kernel-memory"),
     value("kernel-memory-tcp"),
+    value("l3-cache-schema"),
+    value("mem-bw-schema"),
 ];
 
 pub(super) fn update(global: &Global, given: Vec<OsString>) -> Outcome {
@@ -32,7 +34,13 @@ pub(super) fn update(global: &Global, given: Vec<OsString>) -> Outcome {
         Some(path) => read(path)?,
         None => from_flags(&arguments)?,
     };
-    hull_oci_runtime::update(&global.root, arguments.id()?, &resources).map_err(text)?;
+    let id = arguments.id()?;
+    hull_oci_runtime::update(&global.root, id, &resources).map_err(text)?;
+    let schema = |name| arguments.get(name).unwrap_or_default();
+    let (l3, bandwidth) = (schema("l3-cache-schema"), schema("mem-bw-schema"));
+    if !l3.is_empty() || !bandwidth.is_empty() {
+        hull_oci_runtime::update_classes(&global.root, id, l3, bandwidth).map_err(text)?;
+    }
     Ok(0)
 }
 
@@ -47,11 +55,21 @@ fn read(path: &str) -> Result<Resources, String> {
     serde_json::from_slice(&content).map_err(|error| format!("cannot parse {path}: {error}"))
 }
 
+/// `64m`, `67108864`, or -1 for no limit.
+fn bytes(arguments: &Arguments, name: &str) -> Result<Option<i64>, String> {
+    let Some(value) = arguments.get(name) else { return Ok(None) };
+    match hull_types::size::parse_binary(value) {
+        Some(bytes) => Ok(Some(bytes)),
+        None if value == "-1" => Ok(Some(-1)),
+        None => Err(format!("invalid value for {name}: {value:?}")),
+    }
+}
+
 fn from_flags(arguments: &Arguments) -> Result<Resources, String> {
     let memory = Memory {
-        limit: arguments.number("memory")?,
-        reservation: arguments.number("memory-reservation")?,
-        swap: arguments.number("memory-swap")?,
+        limit: bytes(arguments, "memory")?,
+        reservation: bytes(arguments, "memory-reservation")?,
+        swap: bytes(arguments, "memory-swap")?,
         ..Memory::default()
     };
     let cpu = Cpu {

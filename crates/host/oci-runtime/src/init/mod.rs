@@ -1,6 +1,7 @@
 //! The first process, from the fork to the wait for `start`, and from there to its program: one step after the other.
 
 mod cgroup_mounts;
+mod copy_up;
 mod devices;
 mod masks;
 mod mounts;
@@ -10,19 +11,19 @@ mod sysctl;
 
 pub(crate) use namespaces::{Joined, has_time_offsets, join_keyring, open_joined, personality};
 
-use crate::channel::ChildEnd;
+use crate::channel::{ChildEnd, Go};
 use crate::config::Namespaces;
 use crate::failure::{During, Failure, Step};
 use crate::mount_options::MountOptions;
-use crate::process::{self as setup, Filter};
+use crate::process::{self as setup, Filter, Listener};
 use crate::{CreateOptions, Error, Result, hooks};
 use hull_cgroup::Cgroup;
-use hull_sys::filter::SockFilter;
 use hull_sys::{InRoot, namespace, process, rustix, signal};
 use hull_types::oci::runtime::{Hook, Linux, Process, Spec, State};
 use std::cell::OnceCell;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// What the first process knows: all of it was made by its parent before the fork.
@@ -32,8 +33,8 @@ pub(crate) struct Init<'a> {
     pub process: &'a Process,
     pub namespaces: &'a Namespaces,
     pub joined: Vec<Joined>,
-    /// The sources of id-mapped mounts, at the mounts' indexes.
-    pub id_mapped: Vec<Option<OwnedFd>>,
+    /// What is id-mapped, at the mounts' indexes.
+    pub id_mapped: Vec<Option<IdMapped>>,
     /// The root file system, where the parent had to mount it.
     pub mounted: Option<OwnedFd>,
     pub options: &'a CreateOptions,
@@ -41,15 +42,29 @@ pub(crate) struct Init<'a> {
     pub cgroup: &'a Cgroup,
     pub channel: ChildEnd,
     pub fifo: OwnedFd,
-    /// The filter, once the parent has said that the process is in its cgroup.
-    pub go: OnceCell<Vec<SockFilter>>,
+    /// What the parent says once the process is in its cgroup.
+    pub go: OnceCell<Go>,
     pub state: State,
 }
 
-/// Detached copies of the sources of mounts that ask for an id mapping, mapped, in the order of the mounts.
-///
-/// The parent makes them: a mapping is set by those who own the file system, which a user namespace's root does not.
-pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec<Option<OwnedFd>>> {
+/// A mount that asks for an id mapping, as far as the parent can make it.
+pub(crate) enum IdMapped {
+    /// A detached copy of a bind mount's source, mapped: a mapping is set by those who own the file system, which a
+    /// user namespace's root does not.
+    Source(OwnedFd),
+    /// The mapping, as a user namespace, for a file system that is yet to be made.
+    Mapping(OwnedFd),
+}
+
+impl IdMapped {
+    fn number(&self) -> i32 {
+        let (Self::Source(fd) | Self::Mapping(fd)) = self;
+        fd.as_raw_fd()
+    }
+}
+
+/// What is to be mapped, in the order of the mounts.
+pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec<Option<IdMapped>>> {
     let mut all = Vec::with_capacity(spec.mounts.len());
     for mount in &spec.mounts {
         let named = mount.options.iter().any(|option| option == "idmap" || option == "ridmap");
@@ -67,12 +82,17 @@ pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec
         let options = MountOptions::parse(&mount.options);
         let map = || {
             let namespace = hull_sys::mount::user_namespace(&uids, &gids)?;
+            if mount.kind != "bind" && !options.bind {
+                return Ok(IdMapped::Mapping(namespace));
+            }
             let tree = hull_sys::mount::clone_tree(bundle.join(&mount.source), options.recursive_bind)?;
             hull_sys::mount::set_id_map(&tree, namespace, options.id_map.unwrap_or(false))?;
-            Ok(tree)
+            Ok(IdMapped::Source(tree))
         };
-        let made =
-            map().map_err(|source| Error::Prepare { what: "cannot make an id-mapped mount", source })?;
+        let made = map().map_err(|source| {
+            let text = format!("cannot make an id-mapped mount at {:?}: ", mount.destination);
+            Error::Init(text + &crate::failure::reason(&source))
+        })?;
         all.push(Some(made));
     }
     Ok(all)
@@ -100,7 +120,8 @@ impl Init<'_> {
         self.leave_the_runtime()?;
         setup::before_root_changes(self.process)?;
         let label = setup::open_label(self.process)?;
-        let listener = self.listener()?;
+        let stream =
+            setup::connect(self.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_path))?;
         process::set_dumpable(false).during("cannot become undumpable")?;
         self.enter_namespaces()?;
         if !self.options.no_new_keyring {
@@ -108,7 +129,8 @@ impl Init<'_> {
         }
         let root = self.attach_root()?;
         let mounts = self.mount_all(&root)?;
-        let instructions = self.await_go()?.to_vec();
+        let go = self.await_go()?;
+        let listener = self.listener(stream, go.pid);
         self.unshare_cgroup()?;
         self.set_up_devices(&root, &mounts)?;
         self.run_hooks_before_pivot()?;
@@ -117,11 +139,12 @@ impl Init<'_> {
         self.open_console(&root)?;
         self.guard_paths(&root, &mounts)?;
         self.set_personality()?;
+        setup::set_memory_policy(self.linux.memory_policy.as_ref())?;
         let flags = match &self.linux.seccomp {
             Some(seccomp) => hull_seccomp::flags(seccomp).map_err(|error| Failure(error.to_string()))?,
             None => 0,
         };
-        let filter = Filter { instructions, flags, listener };
+        let filter = Filter { instructions: go.filter.clone(), flags, listener };
         let filtered = !filter.instructions.is_empty();
         let settled = setup::settle(self.process, &root, label, self.options.preserve_fds, filtered)?;
         Ok((settled, filter))
@@ -134,7 +157,8 @@ impl Init<'_> {
         setup::give_streams(&self.options.stdio)?;
         let mut keep = vec![self.channel.number(), self.fifo.as_raw_fd()];
         keep.extend(self.joined.iter().map(|joined| joined.fd.as_raw_fd()));
-        keep.extend(self.id_mapped.iter().flatten().chain(&self.mounted).map(AsRawFd::as_raw_fd));
+        keep.extend(self.id_mapped.iter().flatten().map(IdMapped::number));
+        keep.extend(self.mounted.iter().map(AsRawFd::as_raw_fd));
         keep.extend((0..self.options.preserve_fds as i32).map(|n| 3 + n));
         process::close_all_except(&keep).during("cannot close descriptors")?;
         let _ = rustix::process::setsid();
@@ -142,28 +166,22 @@ impl Init<'_> {
     }
 
     /// Waits until the process is in its cgroup.
-    fn await_go(&self) -> Step<&[SockFilter]> {
-        if let Some(filter) = self.go.get() {
-            return Ok(filter);
+    fn await_go(&self) -> Step<&Go> {
+        if let Some(go) = self.go.get() {
+            return Ok(go);
         }
-        let filter = self.channel.await_go()?;
+        let go = self.channel.await_go()?;
         // In a user namespace the parent did it: it owns the groups.
         if !self.namespaces.has(namespace::USER) {
             self.cgroup.enter_version_1().map_err(|error| Failure(error.to_string()))?;
         }
-        Ok(self.go.get_or_init(|| filter))
+        Ok(self.go.get_or_init(|| go))
     }
 
-    fn listener(&self) -> Step<Option<(std::os::unix::net::UnixStream, Vec<u8>)>> {
-        let Some(seccomp) = &self.linux.seccomp else { return Ok(None) };
-        // The specification's "Container Process State".
-        let state = serde_json::to_string(&self.state).unwrap_or_default();
-        let metadata = serde_json::to_string(&seccomp.listener_metadata).unwrap_or_default();
-        let text = format!(
-            r#"{{"ociVersion":"{}","fds":["seccompFd"],"pid":0,"metadata":{metadata},"state":{state}}}"#,
-            self.state.oci_version
-        );
-        Filter::listener(seccomp, text.into_bytes())
+    fn listener(&self, stream: Option<UnixStream>, pid: i32) -> Option<Listener> {
+        let metadata = &self.linux.seccomp.as_ref()?.listener_metadata;
+        let state = State { pid, ..self.state.clone() };
+        Some(Listener::new(stream?, metadata, &state, pid))
     }
 
     fn unshare_cgroup(&self) -> Step<()> {

@@ -1,6 +1,6 @@
 //! The configured mounts: each is made whole while it is detached, and then attached at a descriptor of its place.
 
-use super::Init;
+use super::{IdMapped, Init};
 use crate::failure::{During, Failure, Step};
 use crate::mount_options::MountOptions;
 use hull_sys::mount::{self, Attributes, Change, FileSystem};
@@ -50,8 +50,13 @@ impl Init<'_> {
             let source = self.open_source(sources.len(), mount, &options).during(label(mount))?;
             sources.push((options, source));
         }
-        for (mount, (options, source)) in self.spec.mounts.iter().zip(sources) {
-            let place = Place { mount, options: &options };
+        for ((mount, (options, source)), mapped) in self.spec.mounts.iter().zip(sources).zip(&self.id_mapped)
+        {
+            let mapping = match mapped {
+                Some(IdMapped::Mapping(namespace)) => Some(namespace),
+                _ => None,
+            };
+            let place = Place { mount, options: &options, mapping, label: &self.linux.mount_label };
             match (mount.kind.as_str(), source) {
                 (_, Some(source)) => place.bind(root, source, &mut mounted),
                 ("cgroup" | "cgroup2", None) => self.mount_cgroup(root, mount, &options),
@@ -68,7 +73,7 @@ impl Init<'_> {
 
     /// A detached copy of a bind mount's source.
     fn open_source(&self, index: usize, mount: &Mount, options: &MountOptions) -> Step<Option<OwnedFd>> {
-        if let Some(mapped) = self.id_mapped.get(index).and_then(Option::as_ref) {
+        if let Some(Some(IdMapped::Source(mapped))) = self.id_mapped.get(index) {
             return mapped.try_clone().during("copy descriptor").map(Some);
         }
         if mount.kind != "bind" && !options.bind {
@@ -90,6 +95,10 @@ fn label(mount: &Mount) -> String {
 struct Place<'a> {
     mount: &'a Mount,
     options: &'a MountOptions,
+    /// The id mapping of a new file system.
+    mapping: Option<&'a OwnedFd>,
+    /// The security label of new file systems; empty for none.
+    label: &'a str,
 }
 
 impl Place<'_> {
@@ -114,12 +123,24 @@ impl Place<'_> {
             destination(root, &self.mount.destination, true)?
         };
         self.refuse_inside_proc(&target, None)?;
-        let made = self.make(self.options.own.set)?;
+        // Nodes of /dev are made later, and copies have to be written.
+        let first = match self.options.own.set {
+            all if is_dev || self.copies_up() => all - Attributes::MOUNT_ATTR_RDONLY,
+            all => all,
+        };
+        let made = self.make(first)?;
         if is_dev && self.options.is_read_only() {
-            // Its nodes are made later.
-            let later = Change { clear: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
-            mount::change(&made, later, false).during("set attributes")?;
             mounted.read_only_dev = Some(made.try_clone().during("copy descriptor")?);
+        }
+        if self.copies_up() {
+            super::copy_up::copy(&target, &made).during("copy up")?;
+            if self.options.is_read_only() && !is_dev {
+                let change = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
+                mount::change(&made, change, false).during("set read-only")?;
+            }
+        }
+        if !self.options.recursive.is_empty() {
+            mount::change(&made, self.options.recursive, true).during("set recursive attributes")?;
         }
         self.propagate(&made)?;
         mount::attach(&made, &target).during("mount")
@@ -156,7 +177,7 @@ impl Place<'_> {
         }
         for (key, value) in &self.options.data {
             match (key.as_str(), value) {
-                // Copying what the image has below is asked for by podman: the copy is the engine's to make.
+                // What is below is copied by the runtime, not the kernel.
                 ("tmpcopyup" | "notmpcopyup", None) => {}
                 (_, Some(value)) => {
                     context.set(key, value.as_str()).during(format_args!("option {key}={value}"))?
@@ -164,7 +185,22 @@ impl Place<'_> {
                 (_, None) => context.set_flag(key).during(format_args!("option {key}"))?,
             }
         }
-        context.mount(attributes).during("create")
+        // Others have no labels of their own to set, or get them from the policy.
+        if !self.label.is_empty() && matches!(self.mount.kind.as_str(), "tmpfs" | "devpts" | "mqueue") {
+            context.set("context", self.label).during("set the security label")?;
+        }
+        let made = context.mount(attributes).during("create")?;
+        if let Some(namespace) = self.mapping {
+            mount::set_id_map(&made, namespace, false).during("map ids")?;
+        }
+        Ok(made)
+    }
+
+    /// Whether a new tmpfs begins with what the image has at its place.
+    fn copies_up(&self) -> bool {
+        let last = |(key, _): &&(String, Option<String>)| matches!(key.as_str(), "tmpcopyup" | "notmpcopyup");
+        let word = self.options.data.iter().rev().find(last);
+        self.mount.kind == "tmpfs" && word.is_some_and(|(key, _)| key == "tmpcopyup")
     }
 
     /// Attributes and propagation, before anyone can see the mount.

@@ -103,13 +103,20 @@ fn set_affinity(list: &str) -> Step<()> {
         return Ok(());
     }
     let mut set = CpuSet::new();
-    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|n| *n < CpuSet::MAX_CPU);
-        let (Some(first), Some(last)) = (number(first), number(last)) else {
-            return Err(Failure(format!("invalid CPU list {list:?}")));
-        };
-        (first..=last).for_each(|cpu| set.set(cpu));
-    }
+    let Some(ranges) = ranges(list, CpuSet::MAX_CPU) else {
+        return Err(Failure(format!("invalid CPU list {list:?}")));
+    };
+    ranges.into_iter().flatten().for_each(|cpu| set.set(cpu));
     sched_setaffinity(None, &set).during(format_args!("cannot use the CPUs {list:?}"))
+}
+
+/// A list such as `0-3,7` of numbers below a limit; `None` if it is none.
+pub(super) fn ranges(list: &str, limit: usize) -> Option<Vec<std::ops::RangeInclusive<usize>>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|n| *n < limit);
+        let (first, last) = (number(first)?, number(last)?);
+        (first <= last).then_some(first..=last)
+    };
+    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(range).collect()
 }
