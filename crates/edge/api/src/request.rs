@@ -131,7 +131,7 @@ impl Call {
                 }
             });
         }
-        BodyReader { pieces, rest: Bytes::new() }
+        BodyReader::new(pieces)
     }
 
     /// The registry credentials that came along. A header that can't be read counts as none, as with Docker.
@@ -187,6 +187,13 @@ fn decode_auth(header: &[u8]) -> Result<AuthConfig, &'static str> {
 pub struct BodyReader {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     rest: Bytes,
+}
+
+impl BodyReader {
+    /// What comes through a channel.
+    pub fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self { pieces, rest: Bytes::new() }
+    }
 }
 
 impl io::Read for BodyReader {

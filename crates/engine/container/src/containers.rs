@@ -1,6 +1,7 @@
 //! The engine's face: each call finds the container, asks its supervisor or reads what it published.
 
 use crate::attach_stream::AttachStream;
+use crate::commit::CommitOptions;
 use crate::config::ContainersConfig;
 use crate::engine::{Engine, blocking};
 use crate::error::{Error, Result};
@@ -10,7 +11,7 @@ use crate::options::{
 use crate::record::Phase;
 use crate::supervisor::{PendingAttach, Request};
 use crate::wait::WaitHandle;
-use crate::{boot, create, exec, inspect, list, logs, stats, top, tree};
+use crate::{boot, commit, create, exec, inspect, list, logs, stats, top, tree};
 use bytes::Bytes;
 use hull_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerPathStat, ContainerStats,
@@ -124,6 +125,11 @@ impl Containers {
     /// Begins a wait: the name is resolved at once.
     pub async fn wait(&self, name: &str, condition: WaitCondition) -> Result<WaitHandle> {
         Ok(WaitHandle::new(&self.engine.find(name)?, condition))
+    }
+
+    /// Makes an image of it.
+    pub async fn commit(&self, name: &str, options: CommitOptions) -> Result<IdResponse> {
+        commit::commit(&self.engine, &self.engine.find(name)?, options).await
     }
 
     /// Gives it another name.

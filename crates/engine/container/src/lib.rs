@@ -33,6 +33,7 @@
 mod attach_stream;
 mod boot;
 pub mod bundle;
+mod commit;
 mod config;
 mod containers;
 mod create;
@@ -58,6 +59,7 @@ pub mod user;
 mod wait;
 
 pub use attach_stream::{AttachReader, AttachStream, AttachWriter};
+pub use commit::CommitOptions;
 pub use config::{BUILT_IN_RUNTIME, ContainersConfig, DEFAULT_RUNTIME_ALIAS, RuntimeSpec};
 pub use containers::{Containers, Counts};
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use crate::error::ContentError;
 use hull_types::Digest;
+use rustix::fs::{AtFlags, CWD};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -59,6 +60,25 @@ impl Layout {
         fs::rename(from, &to)
             .and_then(|()| File::open(directory)?.sync_all())
             .map_err(|source| ContentError::Write { path: to.clone(), source })
+    }
+    /// A further name for a file's data, by way of a name of our own: what is under `blobs` appears at once and whole.
+    pub(crate) fn adopt(&self, from: &Path, digest: &Digest) -> Result<(), ContentError> {
+        let aside = self.ingest().join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let linked = rustix::fs::linkat(CWD, from, CWD, &aside, AtFlags::SYMLINK_FOLLOW);
+        let made = linked.map_err(io::Error::from).or_else(|error| match error.kind() {
+            io::ErrorKind::CrossesDevices => {
+                fs::copy(from, &aside)?;
+                File::open(&aside)?.sync_data()
+            }
+            _ => Err(error),
+        });
+        let done = made
+            .map_err(|source| ContentError::Write { path: aside.clone(), source })
+            .and_then(|()| self.publish(&aside, digest));
+        if done.is_err() {
+            let _ = fs::remove_file(&aside);
+        }
+        done
     }
     pub(crate) fn set_index(&self, document: &[u8]) -> Result<(), ContentError> {
         self.replace("index.json", document)

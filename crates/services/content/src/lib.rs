@@ -109,6 +109,14 @@ impl Content {
         ingest.commit(digest)?;
         Ok(digest.clone())
     }
+    /// Makes a blob of a file that somebody else keeps too: one more name for the same data where the file system
+    /// allows, a copy elsewhere. The file must be whole, on the disk and never written again, and hash to `digest`:
+    /// who wrote it knows, so it is not read for that.
+    ///
+    /// A path such as `/proc/self/fd/7` stands for what is open there.
+    pub fn adopt(&self, path: &Path, digest: &Digest) -> Result<(), ContentError> {
+        self.leases.record(digest, || if self.has(digest) { Ok(()) } else { self.layout.adopt(path, digest) })
+    }
     /// Removes a blob, whatever refers to it. Says whether it was there.
     pub fn remove(&self, digest: &Digest) -> Result<bool, ContentError> {
         match fs::remove_file(self.layout.blob(digest)) {

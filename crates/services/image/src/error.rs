@@ -84,6 +84,15 @@ pub enum ImageError {
         /// Why.
         cause: String,
     },
+    /// An archive could not be read or written.
+    #[error(transparent)]
+    Archive(hull_archive::Error),
+    /// What was given is no archive of images.
+    #[error("invalid archive: {0}")]
+    Load(String),
+    /// A `--change` that there is not, or that can't be read.
+    #[error("{0}")]
+    Change(String),
     /// Blobs could not be read or written.
     #[error(transparent)]
     Content(#[from] hull_content::ContentError),
@@ -112,6 +121,8 @@ impl HasKind for ImageError {
             | Self::Schema1(_) => Kind::InvalidParameter,
             Self::Document { .. } | Self::Layer { .. } => Kind::InvalidParameter,
             Self::Unpack { .. } | Self::BuiltIn { .. } | Self::Task(_) => Kind::Internal,
+            Self::Load(_) | Self::Change(_) => Kind::InvalidParameter,
+            Self::Archive(error) => error.kind(),
             Self::InUse(_) => Kind::Conflict,
             Self::Registry(error) => error.kind(),
             Self::Content(error) => error.kind(),

@@ -23,23 +23,33 @@
 
 mod auth;
 mod catalogue;
+pub mod changes;
 mod documents;
 mod download;
 mod error;
 mod filters;
 mod hello;
+mod import;
 mod inspect;
 mod layers;
 mod list;
+mod load;
+mod make;
+mod packed;
 mod progress;
 mod pull;
 mod remove;
 mod resolve;
+mod save;
 mod shared;
 mod sweep;
 mod uses;
 
 pub use error::{ImageError, Result};
+pub use import::ImportOptions;
+pub use load::LoadOptions;
+pub use make::{EMPTY_LAYER, Making, is_empty_layer};
+pub use save::Saving;
 pub use uses::Uses;
 
 use catalogue::Catalogue;
@@ -55,6 +65,7 @@ use hull_store::Store;
 use hull_types::oci::image::ImageConfig;
 use hull_types::{ChainId, Digest, ImageRef, Platform};
 use shared::{Holds, Keyed};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -206,6 +217,24 @@ impl Images {
     /// `POST /images/prune?filters=`.
     pub fn prune(&self, filters: &Filters) -> Result<ImagesPruneResponse> {
         remove::prune(self, filters)
+    }
+    /// `GET /images/get`: finds the images of these names, all tags of a repository where a name has none, and keeps
+    /// them until the archive is written.
+    pub fn save(&self, names: &[String], platform: Option<&Platform>) -> Result<Saving> {
+        save::prepare(self, names, platform)
+    }
+    /// `POST /images/load`: the images of an archive, compressed or not. What is told to `progress` is Docker's.
+    pub fn load(
+        &self,
+        source: impl Read,
+        options: &LoadOptions,
+        progress: &Sender<JsonMessage>,
+    ) -> Result<()> {
+        load::load(self, source, options, progress)
+    }
+    /// `POST /images/create?fromSrc=`: an image of the files of a tar, compressed or not.
+    pub fn import(&self, source: impl Read, options: &ImportOptions) -> Result<Digest> {
+        import::import(self, source, options)
     }
     /// `POST /auth`.
     pub async fn login(&self, auth: &AuthConfig) -> Result<AuthResponse> {

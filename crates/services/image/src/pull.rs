@@ -315,7 +315,11 @@ fn parse_config(reference: &ImageRef, bytes: &[u8]) -> Result<ImageConfig> {
 }
 
 // Whether the name stands for another image than before.
-fn commit(images: &Images, mut record: Record, names: Vec<(ImageRef, ReferenceRow)>) -> Result<bool> {
+pub(crate) fn commit(
+    images: &Images,
+    mut record: Record,
+    names: Vec<(ImageRef, ReferenceRow)>,
+) -> Result<bool> {
     let newer = {
         let writer = images.catalogue().write();
         let newer = {

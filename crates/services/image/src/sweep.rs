@@ -111,6 +111,10 @@ impl Images {
         let candidates: Vec<Digest> = record.row.blobs.iter().cloned().collect();
         self.collect(Some(&candidates));
     }
+    /// Removes blobs that came in and that no image took.
+    pub(crate) fn drop_unwanted(&self, blobs: Vec<Digest>) {
+        self.collect(Some(&blobs));
+    }
     fn collect(&self, candidates: Option<&[Digest]>) {
         if self.catalogue().read().blobs().is_none() {
             return;

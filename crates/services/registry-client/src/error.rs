@@ -56,6 +56,17 @@ pub enum RegistryError {
     /// The credentials are missing or wrong.
     #[error("{0}")]
     Unauthorized(String),
+    /// What is at an address can't be had.
+    #[error("failed to fetch {url}: status code {status}")]
+    Fetch {
+        /// The address.
+        url: String,
+        /// The server's answer.
+        status: u16,
+    },
+    /// No address of the web.
+    #[error("{0:?} is no http or https address")]
+    Address(String),
     /// Credentials would have to go where they must not.
     #[error(
         "refusing to send credentials for {registry} to token server {realm}: it is neither on https nor on the registry's own host"
@@ -139,11 +150,13 @@ impl HasKind for RegistryError {
             Self::Unauthorized(_) => Kind::Unauthorized,
             Self::Denied { .. } | Self::ManifestUnknown { .. } | Self::NameUnknown { .. } => Kind::NotFound,
             Self::Realm { .. } => Kind::Forbidden,
-            Self::Endpoint(_) => Kind::InvalidParameter,
+            Self::Endpoint(_) | Self::Address(_) => Kind::InvalidParameter,
+            Self::Fetch { status: 404, .. } => Kind::NotFound,
             // Missing credentials among them: at a 401 Docker's client would ask for a login, where dockerd says 500.
             Self::NoBasicCredentials { .. }
             | Self::Transport { .. }
             | Self::Status { .. }
+            | Self::Fetch { .. }
             | Self::Redirect { .. }
             | Self::Answer { .. }
             | Self::Certificates { .. }

@@ -87,6 +87,24 @@ pub struct Registry {
     transport: Arc<Transport>,
 }
 
+/// Bytes on their way here, from [`Registry::fetch`].
+pub struct Fetched {
+    url: reqwest::Url,
+    response: reqwest::Response,
+}
+
+impl Fetched {
+    /// How many there are, where the server says so.
+    pub fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+    /// The next of them; none after the last.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, RegistryError> {
+        let piece = self.response.chunk().await;
+        piece.map_err(|error| transport::broken(&reqwest::Method::GET, &self.url, &error))
+    }
+}
+
 impl Registry {
     /// Prepares access; nothing is connected to yet. Installs ring as rustls's provider for the process, unless
     /// one is installed already.
@@ -98,6 +116,19 @@ impl Registry {
     pub fn repository(&self, reference: &ImageRef, auth: Option<Auth>) -> Repository {
         let auth = auth.filter(|auth| !auth.is_empty());
         Repository::new(self.transport.clone(), reference.bare(), auth)
+    }
+    /// Gets what is at an address (`docker import URL`): its length where the server says it, and its bytes.
+    pub async fn fetch(&self, url: &str) -> Result<Fetched, RegistryError> {
+        let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let Some(parsed) = parsed else { return Err(RegistryError::Address(url.into())) };
+        let get = reqwest::Method::GET;
+        let response =
+            self.transport.send(get.clone(), parsed.clone(), Default::default(), None, false).await?;
+        let status = response.status().as_u16();
+        if status >= 400 {
+            return Err(RegistryError::Fetch { url: url.into(), status });
+        }
+        Ok(Fetched { url: parsed, response })
     }
     /// Checks credentials with `server` (as `docker login` names it). Returns the identity token to keep instead
     /// of the password, where the registry gives one.

@@ -7,10 +7,10 @@ use crate::router::Router;
 use crate::status::Failure;
 use crate::version::ApiVersion;
 use bytes::Bytes;
-use hull_api_types::{ContainerCreateRequest, ContainerUpdateRequest};
-use hull_container::{Containers, ListOptions, RemoveOptions, WaitCondition};
+use hull_api_types::{ContainerConfig, ContainerCreateRequest, ContainerUpdateRequest};
+use hull_container::{CommitOptions, Containers, ListOptions, RemoveOptions, WaitCondition};
 use hull_errors::Kind;
-use hull_types::Platform;
+use hull_types::{ImageRef, ImageRefError, Platform};
 use hyper::StatusCode;
 use hyper::body::Body as _;
 use tokio::sync::mpsc;
@@ -36,6 +36,7 @@ const LIST_FILTERS: [&str; 16] = [
 const PRUNE_FILTERS: [&str; 3] = ["label", "label!", "until"];
 
 pub fn register(router: &mut Router, containers: &Containers) {
+    router.add("POST /commit", containers, commit);
     router.add("GET /containers/json", containers, list);
     router.add("POST /containers/create", containers, create);
     router.add("POST /containers/prune", containers, prune);
@@ -211,4 +212,32 @@ async fn wait(containers: Containers, call: Call) -> Outcome {
         let _ = sender.send(Ok(bytes)).await;
     });
     response::stream("application/json", pieces, Some(response::AbortOnDrop(task.abort_handle())))
+}
+
+async fn commit(containers: Containers, mut call: Call) -> Outcome {
+    let Some(container) = call.query.text("container").map(str::to_owned) else {
+        return Err(Failure::invalid("container is missing: name one with container="));
+    };
+    let invalid = |error: ImageRefError| Failure::invalid(error.to_string());
+    let name = match call.query.text("repo") {
+        None => None,
+        Some(repository) => {
+            let parsed: ImageRef = repository.parse().map_err(invalid)?;
+            if parsed.digest().is_some() {
+                return Err(Failure::invalid("refusing to create a tag with a digest reference"));
+            }
+            Some(match call.query.text("tag") {
+                Some(tag) => parsed.with_tag(tag).map_err(invalid)?,
+                None => parsed.or_latest(),
+            })
+        }
+    };
+    let text = |key| call.query.get(key).unwrap_or_default().to_owned();
+    let (author, comment) = (text("author"), text("comment"));
+    let changes = call.query.all("changes").map(str::to_owned).collect();
+    let pause = call.query.flag_or("pause", true);
+    let config: Option<ContainerConfig> = call.json_or_default().await?;
+    let options = CommitOptions { name, author, comment, changes, config, pause };
+    let (shape, commit) = (call.shape(), async move { containers.commit(&container, options).await });
+    shape.json_with(StatusCode::CREATED, &to_the_end(commit).await?)
 }

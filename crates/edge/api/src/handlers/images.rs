@@ -22,7 +22,6 @@ const PRUNE_FILTERS: [&str; 5] = ["all", "dangling", "label", "label!", "until"]
 
 pub fn register(router: &mut Router, images: &Images) {
     router.add("GET /images/json", images, list);
-    router.add("POST /images/create", images, create);
     router.add("POST /images/prune", images, prune);
     router.add("GET /images/{name:.*}/json", images, inspect);
     router.add("GET /images/{name:.*}/history", images, history);
@@ -85,11 +84,8 @@ async fn prune(images: Images, call: Call) -> Outcome {
     call.shape().json(&blocking(move || images.prune(&filters)).await?)
 }
 
-async fn create(images: Images, call: Call) -> Outcome {
-    let Some(name) = call.query.text("fromImage") else {
-        let text = "importing an image from a tar archive is not available in Hull yet";
-        return Err(Failure::new(Kind::NotImplemented, text));
-    };
+pub(super) async fn pull(images: Images, call: Call) -> Outcome {
+    let name = call.query.text("fromImage").unwrap_or_default();
     let reference = reference(name, call.query.text("tag"))?;
     let platform = call.query.text("platform").map(str::parse::<Platform>).transpose();
     let platform = platform.map_err(|error| Failure::invalid(error.to_string()))?;
@@ -130,10 +126,10 @@ fn reference(name: &str, tag: Option<&str>) -> Result<ImageRef, Failure> {
     }
 }
 
-async fn send_progress(
+pub(super) async fn send_progress<T>(
     first: JsonMessage,
     mut messages: mpsc::Receiver<JsonMessage>,
-    pull: JoinHandle<Result<Digest, ImageError>>,
+    pull: JoinHandle<Result<T, ImageError>>,
     sender: mpsc::Sender<io::Result<Bytes>>,
 ) {
     let mut next = Some(first);

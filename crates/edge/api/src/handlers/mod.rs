@@ -5,6 +5,7 @@ pub mod containers;
 pub mod distribution;
 pub mod events;
 pub mod exec;
+pub mod image_archives;
 pub mod images;
 pub mod networks;
 pub mod streams;
@@ -28,6 +29,7 @@ pub fn register(router: &mut Router, services: Services) {
     archive::register(router, &containers);
     exec::register(router, &containers);
     unbuilt::register(router);
+    image_archives::register(router, &images, &registry);
     images::register(router, &images);
     networks::register(router, &networks, &containers);
     volumes::register(router, &volumes);

@@ -10,13 +10,9 @@ use serde_json::json;
 const NOT_BUILT: &[&str] = &[
     "POST /build",
     "POST /build/cancel",
-    "POST /commit",
     "POST /session",
     "POST /grpc",
     "GET /images/search",
-    "GET /images/get",
-    "POST /images/load",
-    "GET /images/{name:.*}/get",
     "GET /images/{name:.*}/attestations",
     "POST /images/{name:.*}/push",
     "GET /containers/{name}/attach/ws",

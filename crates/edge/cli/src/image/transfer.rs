@@ -9,7 +9,7 @@ use crate::{credentials, streams};
 use bytes::Bytes;
 use hull_api_types::JsonMessage;
 use hull_client::{Client, Method};
-use hull_types::ImageRef;
+use hull_types::{ImageRef, Platform};
 use std::io::{self, Read, Write};
 use tokio::sync::mpsc;
 
@@ -79,11 +79,13 @@ async fn save(session: &Session, matches: &Matches) -> Result<(), Failure> {
     if output.is_empty() && streams::is_terminal(rustix::stdio::stdout()) {
         return Err("cowardly refusing to save to a terminal. Use the -o flag or redirect".into());
     }
+    let platform = platform(matches)?;
     let client = session.client().await?;
     let call = client.request(Method::GET, "/images/get").query(|query| {
         for name in matches.arguments() {
             query.add("names", name);
         }
+        query.text("platform", &platform);
     });
     let mut response = call.send().await?;
     if output.is_empty() {
@@ -132,10 +134,10 @@ async fn load(session: &Session, matches: &Matches) -> Result<(), Failure> {
         return Err("requested load from stdin, but stdin is empty".into());
     }
     let quiet = matches.switch("quiet") || !streams::is_terminal(rustix::stdio::stdout());
-    let body = pieces(input)?;
+    let (platform, body) = (platform(matches)?, pieces(input)?);
     let client = session.client().await?;
     let call = client.request(Method::POST, "/images/load").query(|query| {
-        query.add("quiet", if quiet { "1" } else { "0" });
+        query.add("quiet", if quiet { "1" } else { "0" }).text("platform", &platform);
     });
     let mut stream = call.stream("application/x-tar", body).send().await?.messages::<JsonMessage>();
     progress::show(&mut stream, Target::Output, |_| {}).await
@@ -175,6 +177,17 @@ async fn import(session: &Session, matches: &Matches) -> Result<(), Failure> {
     };
     let mut stream = call.send().await?.messages::<JsonMessage>();
     progress::show(&mut stream, Target::Output, |_| {}).await
+}
+
+/// The platform asked for, as the engine wants it; empty for none.
+fn platform(matches: &Matches) -> Result<String, Failure> {
+    let text = matches.text("platform");
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let platform: Platform =
+        text.parse().map_err(|error| Failure::new(format!("invalid platform: {error}")))?;
+    serde_json::to_string(&platform).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// A file, or standard input where the name is empty, as a request's body; read by a thread of its own.

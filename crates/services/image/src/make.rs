@@ -1,0 +1,225 @@
+//! Images that are made here: by `import`, `commit`, `load` and builds.
+//!
+//! ```text
+//!  begin ─► layer(tar) … ─► image(config, layers, name) ─► rows (one commit)
+//! ```
+//! A layer made here is kept uncompressed: its blob's digest is its diff id. From the first call to the last nothing
+//! of it is collected, though no row names it.
+
+use crate::Images;
+use crate::catalogue::{ImageRow, LayerRow, Record, ReferenceRow};
+use crate::error::{ImageError, Result};
+use crate::layers::{LayerPlan, plan};
+use crate::packed::{Packed, descriptor, pack, to_json};
+use crate::pull;
+use crate::resolve;
+use hull_archive::Decompressor;
+use hull_content::{Hasher, Lease};
+use hull_types::oci::image::{Descriptor, ImageConfig, media_type};
+use hull_types::{DiffId, Digest, ImageRef};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+/// The digest of a tar stream without members: such a layer changes nothing, and images are made without it.
+pub const EMPTY_LAYER: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+
+/// An image under way.
+pub struct Making {
+    images: Images,
+    lease: Lease,
+}
+
+impl Images {
+    /// Begins an image.
+    pub fn make(&self) -> Making {
+        Making { images: self.clone(), lease: self.content().lease() }
+    }
+}
+
+impl Making {
+    /// Makes a layer of what `write` writes: an uncompressed tar.
+    pub fn layer(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Descriptor> {
+        let mut ingest = self.images.content().ingest(None)?;
+        write(&mut ingest)?;
+        let size = ingest.offset();
+        Ok(descriptor(media_type::OCI_LAYER, ingest.finish()?, size))
+    }
+
+    /// The layers of an image that is here.
+    pub fn layers_of(&self, image: &str) -> Result<Vec<Descriptor>> {
+        let (record, row) = {
+            let state = self.images.catalogue().read();
+            let found = resolve::find(&state, image)?;
+            let named = found.reference.as_ref().and_then(|name| state.references.get(name));
+            let any = || state.references.values().find(|row| row.image == found.record.id);
+            let row = named.or_else(any).cloned();
+            (found.record, row)
+        };
+        for digest in &record.row.blobs {
+            self.lease.protect(digest);
+        }
+        Ok(self.images.packed(&record, row.as_ref())?.manifest.layers)
+    }
+
+    /// Makes the image: applies the layers that are missing, and commits its rows, under `name` if it is to have one.
+    /// `layers` are the blobs of the configuration's diff ids, in the same order.
+    pub fn image(
+        &self,
+        config: &ImageConfig,
+        layers: Vec<Descriptor>,
+        name: Option<&ImageRef>,
+    ) -> Result<Digest> {
+        let text = to_json(config)?;
+        let described =
+            descriptor(media_type::OCI_CONFIG, self.images.content().put(&text)?, text.len() as u64);
+        let packed = pack(described, layers)?;
+        let id = packed.manifest.config.digest.clone();
+        let names: Vec<ImageRef> = name.cloned().into_iter().collect();
+        let target = packed.descriptor.clone();
+        self.finish(&packed, target, config.clone(), &names, &mut |_, _| Ok(()))?;
+        if let Some(name) = name {
+            let record = self.images.catalogue().read().images.get(&id).cloned();
+            self.images.event("tag", id.as_str(), &name.familiar(), record.as_deref());
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The same for an image whose configuration is a blob here. `target` is what its names stand for; `progress` is
+    /// told of each layer that is applied how many bytes of its blob were read.
+    pub(crate) fn finish(
+        &self,
+        packed: &Packed,
+        target: Descriptor,
+        config: ImageConfig,
+        names: &[ImageRef],
+        progress: &mut dyn FnMut(&LayerPlan, u64) -> Result<()>,
+    ) -> Result<()> {
+        let (manifest, diff_ids) = (&packed.manifest, &config.rootfs.diff_ids);
+        if diff_ids.len() != manifest.layers.len() {
+            let cause = format!(
+                "invalid manifest, layers length mismatch: expected {}, got {}",
+                manifest.layers.len(),
+                diff_ids.len()
+            );
+            return Err(ImageError::Document { reference: manifest.config.digest.to_string(), cause });
+        }
+        self.images.content().put_as(&packed.document, &packed.descriptor.digest)?;
+        let plans = plan(&manifest.layers, diff_ids);
+        let hold = self.images.holds().hold(plans.iter().map(|plan| plan.chain.clone()).collect());
+        let mut layers = Vec::new();
+        let applied = plans.iter().try_for_each(|plan| {
+            self.lease.protect(&plan.blob.digest);
+            apply(&self.images, plan, &mut |read| progress(plan, read))?;
+            let size = self.images.snapshotter().layer_size(&plan.chain)?;
+            layers.push(LayerRow { chain: plan.chain.clone(), size });
+            Ok::<(), ImageError>(())
+        });
+        if applied.is_err() {
+            // What was applied so far goes with the next sweep.
+            self.images.note_orphans();
+        }
+        applied?;
+        let id = manifest.config.digest.clone();
+        let documents = [&target.digest, &packed.descriptor.digest, &id];
+        let blobs = plans.iter().map(|plan| &plan.blob.digest).chain(documents).cloned().collect();
+        let row =
+            ImageRow { config_size: manifest.config.size, blobs, layers, last_tagged: Default::default() };
+        let stands = ReferenceRow { target, manifest: packed.descriptor.clone(), image: id.clone() };
+        let names = names.iter().map(|name| (name.clone(), stands.clone())).collect();
+        pull::commit(&self.images, Record { id, row, config }, names)?;
+        drop(hold);
+        Ok(())
+    }
+}
+
+// Makes sure that the layer is in the snapshotter, out of its blob.
+fn apply(images: &Images, plan: &LayerPlan, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+    if images.snapshotter().has(&plan.chain) {
+        return Ok(());
+    }
+    let file = images.content().reader(&plan.blob.digest)?;
+    let failed = |cause: String| ImageError::Unpack { digest: plan.blob.digest.clone(), cause };
+    let counted = Counted { file, read: 0, progress };
+    let plain = Decompressor::detect(counted).map_err(|error| failed(error.to_string()))?;
+    let mut verified = Verified {
+        plain,
+        hasher: Some(Hasher::like(Some(&plan.diff_id.0))),
+        wanted: &plan.diff_id,
+        found: None,
+    };
+    let applied = images.snapshotter().apply(plan.parent.as_ref(), &plan.chain, &mut verified);
+    // A driver that did not read to the end is made to, so that all of it counts.
+    let read = io::copy(&mut verified, &mut io::sink());
+    let wrong = verified.found.filter(|found| *found != plan.diff_id.0);
+    if applied.is_ok() && (read.is_err() || wrong.is_some()) {
+        let _ = images.snapshotter().remove_layer(&plan.chain);
+    }
+    if let Some(found) = wrong {
+        let cause = format!("its content is {found}, the image's configuration says {}", plan.diff_id.0);
+        return Err(ImageError::Layer { digest: plan.blob.digest.clone(), cause });
+    }
+    applied?;
+    read.map_err(|error| failed(error.to_string()))?;
+    Ok(())
+}
+
+struct Counted<'a> {
+    file: std::fs::File,
+    read: u64,
+    progress: &'a mut dyn FnMut(u64) -> Result<()>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read += read as u64;
+        (self.progress)(self.read).map_err(io::Error::other)?;
+        Ok(read)
+    }
+}
+
+// Fails at its end instead of ending when it is not the layer expected: a driver never commits a wrong one.
+struct Verified<'a, R> {
+    plain: R,
+    hasher: Option<Hasher>,
+    wanted: &'a DiffId,
+    found: Option<Digest>,
+}
+
+impl<R: Read> Read for Verified<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let read = self.plain.read(buffer)?;
+        if read > 0 {
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&buffer[..read]);
+            }
+            return Ok(read);
+        }
+        if let Some(hasher) = self.hasher.take() {
+            self.found = Some(hasher.finish());
+        }
+        match &self.found {
+            Some(found) if *found != self.wanted.0 => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "layer content does not match its diff id"))
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+/// Whether a layer changes nothing.
+pub fn is_empty_layer(layer: &Descriptor) -> bool {
+    layer.digest.as_str() == EMPTY_LAYER
+}
+
+/// The record of an image that was just made.
+pub(crate) fn known(images: &Images, id: &Digest) -> Option<Arc<Record>> {
+    images.catalogue().read().images.get(id).cloned()
+}
