@@ -138,8 +138,10 @@ impl Registry {
         let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(parsed) = parsed else { return Err(RegistryError::Address(url.into())) };
         let get = reqwest::Method::GET;
-        let response =
-            self.transport.send(get.clone(), parsed.clone(), Default::default(), None, false).await?;
+        let response = self
+            .transport
+            .send(get.clone(), parsed.clone(), Default::default(), None, &transport::Trust::default())
+            .await?;
         let status = response.status().as_u16();
         if status >= 400 {
             return Err(RegistryError::Fetch { url: url.into(), status });
