@@ -129,6 +129,11 @@ pub(crate) fn check_process(process: &hull_types::oci::runtime::Process) -> Resu
     if !process.cwd.starts_with('/') {
         return invalid("process.cwd must be an absolute path");
     }
+    // The kernel reads the last number as "leave it as it is", which is root; what lies between has no use.
+    let user = &process.user;
+    if [user.uid, user.gid].iter().chain(&user.additional_gids).any(|id| i32::try_from(*id).is_err()) {
+        return invalid("process.user: uids and gids must be in range 0-2147483647");
+    }
     if process.args.iter().chain(&process.env).any(|text| text.contains('\0')) {
         return invalid("process.args and process.env must not contain NUL");
     }
@@ -269,6 +274,9 @@ mod tests {
             r#"{"process":null}"#,
             r#"{"process":{"args":[]}}"#,
             r#"{"process":{"cwd":"x"}}"#,
+            r#"{"process":{"user":{"uid":4294967295}}}"#,
+            r#"{"process":{"user":{"gid":2147483648}}}"#,
+            r#"{"process":{"user":{"additionalGids":[1,4294967295]}}}"#,
             r#"{"ociVersion":"2.0.0"}"#,
             r#"{"hostname":"x"}"#,
             r#"{"linux":{"namespaces":[]}}"#,

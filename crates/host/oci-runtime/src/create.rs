@@ -343,6 +343,7 @@ fn run_outer_hooks(spec: &Spec, state: &State) -> Result<()> {
 
 /// Of two errors that belong together the new process's own says more; of its death, its status.
 fn explain(error: Error, parent: &ParentEnd, undo: &mut Undo) -> Error {
+    parent.give_up();
     match error {
         Error::Cgroup(hull_cgroup::Error::InUse(_)) => {
             // Another's group is not ours to empty and remove.

@@ -1,6 +1,8 @@
 //! Hooks: programs that run at points of a container's life, with its state on standard input.
 
+use hull_sys::rustix;
 use hull_types::oci::runtime::{Hook, State};
+use std::fs::File;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,16 +44,30 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<(), String> {
         std::os::unix::process::CommandExt::arg0(&mut command, name).args(arguments);
     }
     command.env_clear().envs(hook.env.iter().filter_map(|pair| pair.split_once('=')));
-    command.stdin(Stdio::piped());
-    let mut child =
-        command.spawn().map_err(|error| format!("{}: {}", hook.path, crate::failure::reason(&error)))?;
+    // What it writes is for the one who reads its failure: the streams here are the container's already.
+    let failed = |error: std::io::Error| format!("{}: {}", hook.path, crate::failure::reason(&error));
+    let said = rustix::fs::memfd_create(c"hook", rustix::fs::MemfdFlags::CLOEXEC).map(File::from);
+    let said = said.map_err(|error| failed(error.into()))?;
+    let copy = || said.try_clone().map_err(failed);
+    command.stdin(Stdio::piped()).stdout(copy()?).stderr(copy()?);
+    let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A hook need not read its input.
         let _ = stdin.write_all(state);
     }
     let limit = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     let status = wait(&mut child, limit).map_err(|reason| format!("{}: {reason}", hook.path))?;
-    if status.success() { Ok(()) } else { Err(format!("{}: {status}", hook.path)) }
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}{}", hook.path, last_words(&said))) }
+}
+
+/// What a failed hook wrote, as far as it is short.
+fn last_words(said: &File) -> String {
+    let mut buffer = [0_u8; 1024];
+    let length = std::os::unix::fs::FileExt::read_at(said, &mut buffer, 0).unwrap_or(0);
+    match String::from_utf8_lossy(&buffer[..length]).trim() {
+        "" => String::new(),
+        text => format!(", output: {text}"),
+    }
 }
 
 fn wait(child: &mut Child, limit: Option<Duration>) -> Result<std::process::ExitStatus, String> {

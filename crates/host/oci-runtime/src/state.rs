@@ -102,7 +102,15 @@ impl Directory {
     pub(crate) fn load(&self, id: &str) -> Result<Record> {
         let path = self.record_path();
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|source| Error::ParseState { path, source }),
+            Ok(text) => match serde_json::from_slice::<Record>(&text) {
+                Ok(record) if record.id == id => Ok(record),
+                Ok(_) => {
+                    let source =
+                        io::Error::new(io::ErrorKind::InvalidData, "it is no record of this container");
+                    Err(Error::State { path, source })
+                }
+                Err(source) => Err(Error::ParseState { path, source }),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound(id.into())),
             Err(source) => Err(Error::State { path, source }),
         }

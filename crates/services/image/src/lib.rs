@@ -43,7 +43,6 @@ mod resolve;
 mod save;
 mod shared;
 mod sweep;
-mod unpack;
 mod uses;
 
 pub use error::{ImageError, Result};

@@ -3,11 +3,12 @@
 use crate::Images;
 use crate::catalogue::{CONFIG_LIMIT, Change, ImageRow, LayerRow, Record, ReferenceRow};
 use crate::documents::{self, Document};
+use crate::download::download;
 use crate::error::{ImageError, Result};
 use crate::layers::{self, LayerPlan};
 use crate::progress::{line, send};
 use crate::shared::Hold;
-use crate::{auth, download, hello};
+use crate::{auth, hello};
 use hull_api_types::{AuthConfig, JsonMessage};
 use hull_content::Lease;
 use hull_registry_client::{MANIFEST_LIMIT, Repository};
@@ -172,7 +173,7 @@ impl Pull<'_> {
             Ok(bytes) => bytes,
             Err(_) => {
                 let (content, attempts) = (self.images.content(), self.images.config().max_download_attempts);
-                download::fetch(repository, content, wanted, attempts, self.images.downloading()).await?;
+                download(repository, content, wanted, attempts, None).await?;
                 self.read(&wanted.digest, CONFIG_LIMIT).await?
             }
         };

@@ -17,7 +17,7 @@ impl Init<'_> {
             mount::change(dev, change, false).during("cannot make /dev read-only")?;
         }
         for path in &self.linux.readonly_paths {
-            match root.open_path(path) {
+            match mounted.open_guarded(root, path) {
                 Err(error) if is_missing(&error) => {}
                 result => {
                     result.and_then(make_read_only).during(format_args!("cannot make {path:?} read-only"))?
@@ -26,7 +26,7 @@ impl Init<'_> {
         }
         let mut covers = Covers::default();
         for path in &self.linux.masked_paths {
-            covers.mask(root, path).during(format_args!("cannot mask {path:?}"))?;
+            covers.mask(root, mounted, path).during(format_args!("cannot mask {path:?}"))?;
         }
         self.finish_root(root)
     }
@@ -45,8 +45,8 @@ struct Covers {
 }
 
 impl Covers {
-    fn mask(&mut self, root: &InRoot, path: &str) -> Step<()> {
-        let target = match root.open_path(path) {
+    fn mask(&mut self, root: &InRoot, mounted: &Mounted, path: &str) -> Step<()> {
+        let target = match mounted.open_guarded(root, path) {
             Err(error) if is_missing(&error) => return Ok(()),
             result => result.during("open")?,
         };

@@ -35,6 +35,30 @@ pub(super) struct Mounted {
     pub read_only_dev: Option<OwnedFd>,
     /// Whether `/dev` is one of the host's directories, whose nodes are there and are not ours to make.
     pub dev_is_bound: bool,
+    /// What is mounted at `/proc` and `/sys`, in the order of mounting.
+    kernels: Vec<(PathBuf, InRoot)>,
+}
+
+impl Mounted {
+    /// Remembers the kernel's own file systems by their mounts.
+    fn remember(&mut self, mount: &Mount, tree: &OwnedFd) -> Step<()> {
+        let path = clean(&mount.destination);
+        if path == Path::new("/proc") || path == Path::new("/sys") {
+            self.kernels.push((path, InRoot::new(tree.try_clone().during("copy descriptor")?)));
+        }
+        Ok(())
+    }
+
+    /// A handle of a path that is to be guarded. One in `/proc` or `/sys` is looked for in what was mounted there:
+    /// who can exchange names in the image could else lead the guard elsewhere, and take the exchange back later.
+    pub fn open_guarded(&self, root: &InRoot, path: &str) -> io::Result<OwnedFd> {
+        let clean = clean(path);
+        let below = |(place, tree)| Some((clean.strip_prefix(place as &PathBuf).ok()?, tree as &InRoot));
+        match self.kernels.iter().rev().map(|(place, tree)| (place, tree)).find_map(below) {
+            Some((rest, tree)) if !rest.as_os_str().is_empty() => tree.open_path(rest),
+            _ => root.open_path(path),
+        }
+    }
 }
 
 impl Init<'_> {
@@ -60,7 +84,7 @@ impl Init<'_> {
             match (mount.kind.as_str(), source) {
                 (_, Some(source)) => place.bind(root, source, &mut mounted),
                 ("cgroup" | "cgroup2", None) => self.mount_cgroup(root, mount, &options),
-                ("proc", None) => place.proc(root, &self.linux.sysctl, &mut parameters_written),
+                ("proc", None) => place.proc(root, &self.linux.sysctl, &mut parameters_written, &mut mounted),
                 (_, None) => place.file_system(root, &mut mounted),
             }
             .during(label(mount))?;
@@ -109,6 +133,7 @@ impl Place<'_> {
         self.refuse_inside_proc(&target, Some(&source))?;
         self.change(&source)?;
         mount::attach(&source, &target).during("mount")?;
+        mounted.remember(self.mount, &source)?;
         if clean(&self.mount.destination) == Path::new("/dev") {
             mounted.dev_is_bound = true;
         }
@@ -143,7 +168,8 @@ impl Place<'_> {
             mount::change(&made, self.options.recursive, true).during("set recursive attributes")?;
         }
         self.propagate(&made)?;
-        mount::attach(&made, &target).during("mount")
+        mount::attach(&made, &target).during("mount")?;
+        mounted.remember(self.mount, &made)
     }
 
     fn proc(
@@ -151,6 +177,7 @@ impl Place<'_> {
         root: &InRoot,
         sysctl: &std::collections::BTreeMap<String, String>,
         written: &mut bool,
+        mounted: &mut Mounted,
     ) -> Step<()> {
         let target = ordinary_directory(root, self.mount)?;
         let made = self.make(self.options.own.set)?;
@@ -159,7 +186,8 @@ impl Place<'_> {
             *written = true;
         }
         self.propagate(&made)?;
-        mount::attach(&made, &target).during("mount")
+        mount::attach(&made, &target).during("mount")?;
+        mounted.remember(self.mount, &made)
     }
 
     /// A new file system of the mount's type, detached.
