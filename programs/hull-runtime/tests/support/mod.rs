@@ -2,18 +2,45 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use serde_json::{Value, json};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub const RUNTIME: &str = env!("CARGO_BIN_EXE_hull-runtime");
+pub const RUNTIME: Program = Program;
 
-const APPLETS: [&str; 30] = [
+/// The runtime that is tried: what `./test` built to be shipped, or the one that cargo built along with these tests.
+#[derive(Clone, Copy)]
+pub struct Program;
+
+impl AsRef<OsStr> for Program {
+    fn as_ref(&self) -> &OsStr {
+        static PATH: OnceLock<OsString> = OnceLock::new();
+        PATH.get_or_init(|| {
+            std::env::var_os("HULL_RUNTIME").unwrap_or_else(|| env!("CARGO_BIN_EXE_hull-runtime").into())
+        })
+    }
+}
+
+impl AsRef<Path> for Program {
+    fn as_ref(&self) -> &Path {
+        Path::new(AsRef::<OsStr>::as_ref(self))
+    }
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", AsRef::<Path>::as_ref(self).display())
+    }
+}
+
+const APPLETS: [&str; 36] = [
     "sh", "ls", "cat", "id", "mount", "ps", "echo", "sleep", "true", "false", "env", "stat", "mknod", "dd",
     "touch", "grep", "head", "readlink", "hostname", "tty", "kill", "mkdir", "chmod", "wc", "pwd", "stty",
-    "umount", "trap", "chroot", "unshare",
+    "umount", "trap", "chroot", "unshare", "find", "sort", "tr", "ln", "sed", "nproc",
 ];
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -60,6 +87,18 @@ impl Bundle {
 
     pub fn add_mount(&mut self, mount: Value) {
         self.spec["mounts"].as_array_mut().unwrap().push(mount);
+    }
+
+    /// The host's shared libraries, for a program of the host's that is not static.
+    pub fn add_host_libraries(&mut self) {
+        for directory in ["lib", "lib64", "usr/lib"] {
+            if let Ok(host) = fs::canonicalize(Path::new("/").join(directory)) {
+                self.add_mount(
+                    json!({"destination": format!("/{directory}"), "type": "bind", "source": host,
+                    "options": ["rbind", "ro"]}),
+                );
+            }
+        }
     }
 
     pub fn add_namespace(&mut self, namespace: Value) {
