@@ -9,10 +9,11 @@ use crate::process::Identity;
 use crate::state::{self, Directory, Record};
 use crate::{CreateOptions, Created, Error, Result, default_devices, hooks, intel_rdt, net_devices};
 use hull_cgroup::{Cgroup, Host};
+use hull_sys::filter::SockFilter;
 use hull_sys::process::{self, Forked};
 use hull_sys::rustix::fs::{CWD, Mode, OFlags};
 use hull_sys::{namespace, rustix};
-use hull_types::oci::runtime::{IdMapping, Linux, Spec, State, VERSION};
+use hull_types::oci::runtime::{IdMapping, Linux, Seccomp, Spec, State, VERSION};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -35,15 +36,15 @@ pub fn create(options: CreateOptions) -> Result<Created> {
 
 /// What is taken back if a later step fails.
 #[derive(Default)]
-struct Undo {
-    directory: Option<Directory>,
-    cgroup: Option<Cgroup>,
-    pidfd: Option<OwnedFd>,
+pub(crate) struct Undo {
+    pub directory: Option<Directory>,
+    pub cgroup: Option<Cgroup>,
+    pub pidfd: Option<OwnedFd>,
     classes: intel_rdt::Made,
 }
 
 impl Undo {
-    fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         (self.directory, self.cgroup, self.pidfd) = (None, None, None);
         self.classes.directories.clear();
     }
@@ -177,7 +178,7 @@ fn clone_into(
     .map_err(Error::Clone)
 }
 
-fn record(
+pub(crate) fn record(
     options: &CreateOptions,
     bundle: &Path,
     spec: &Spec,
@@ -212,7 +213,7 @@ fn record(
 }
 
 /// What a cgroup path may be. Systemd's form needs systemd.
-fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {
+pub(crate) fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {
     let path = linux.cgroups_path.as_str();
     if path.is_empty() {
         return Ok(format!("/{id}"));
@@ -286,11 +287,7 @@ impl Helper<'_> {
         self.attach(record.pid)?;
         let mut filter = Vec::new();
         if let Some(seccomp) = &linux.seccomp {
-            filter = hull_seccomp::compile(seccomp)?;
-            record.filter_flags = hull_seccomp::flags(seccomp)?;
-            let path = directory.filter_path();
-            let bytes = channel::encode_filter(&filter);
-            std::fs::write(&path, bytes).map_err(|source| Error::State { path, source })?;
+            filter = keep_filter(seccomp, record, directory)?;
         }
         self.parent.go(record.pid, &filter).map_err(prepare("cannot talk to the container's init"))
     }
@@ -305,6 +302,19 @@ impl Helper<'_> {
             (false, _) => Ok(self.cgroup.add_pid(pid)?),
         }
     }
+}
+
+/// Compiles the filter, and keeps it for `exec`.
+pub(crate) fn keep_filter(
+    seccomp: &Seccomp,
+    record: &mut Record,
+    directory: &Directory,
+) -> Result<Vec<SockFilter>> {
+    let filter = hull_seccomp::compile(seccomp)?;
+    record.filter_flags = hull_seccomp::flags(seccomp)?;
+    let path = directory.filter_path();
+    std::fs::write(&path, channel::encode_filter(&filter)).map_err(|source| Error::State { path, source })?;
+    Ok(filter)
 }
 
 /// Lines for `uid_map`.

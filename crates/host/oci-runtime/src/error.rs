@@ -106,6 +106,19 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Checkpoints need CRIU.
+    #[error("checkpoint and restore need CRIU, which is not installed here: {0} was not found")]
+    NoCriu(PathBuf),
+    /// CRIU failed.
+    #[error("criu failed to {act} the container: {reason} (its log is {log})")]
+    Criu {
+        /// What it was to do.
+        act: &'static str,
+        /// What it said.
+        reason: String,
+        /// Where it said more.
+        log: PathBuf,
+    },
     /// A hook failed.
     #[error("error running {point} hook #{index}: {reason}")]
     Hook {
@@ -170,6 +183,7 @@ impl HasKind for Error {
             Error::InvalidId(_) | Error::InvalidConfig(_) | Error::ParseConfig { .. } | Error::Seccomp(_) => {
                 Kind::InvalidParameter
             }
+            Error::NoCriu(_) => Kind::Unavailable,
             Error::Cgroup(error) => error.kind(),
             Error::AlreadyExists(_)
             | Error::StartStopped

@@ -20,6 +20,7 @@
 //! filter, for `exec`). Must not know: images, networks, logs, the daemon.
 
 mod channel;
+mod checkpoint;
 mod config;
 mod create;
 mod default_devices;
@@ -42,6 +43,7 @@ mod state;
 mod update;
 mod watch;
 
+pub use checkpoint::{CriuOptions, RestoreOptions, checkpoint, restore};
 pub use create::create;
 pub use delete::delete;
 pub use error::{Error, Result};

@@ -1,5 +1,6 @@
 //! The OCI runtime's command line, as runc's callers use it.
 
+mod checkpoint;
 mod control;
 mod create;
 mod events;
@@ -20,6 +21,7 @@ pub(crate) struct Global {
     pub root: PathBuf,
     pub log: Log,
     pub systemd_cgroup: bool,
+    pub criu: Option<PathBuf>,
 }
 
 /// A command's exit code, or what to say instead.
@@ -27,7 +29,8 @@ pub(crate) type Outcome = Result<u8, String>;
 
 type Run = fn(&Global, Vec<OsString>) -> Outcome;
 
-const COMMANDS: [(&str, Run, &str); 15] = [
+const COMMANDS: [(&str, Run, &str); 17] = [
+    ("checkpoint", checkpoint::checkpoint, "write a running container's processes to files"),
     ("create", create::create, "create a container"),
     ("delete", control::delete, "delete any resources held by the container"),
     ("events", events::events, "display container events such as OOM notifications and statistics"),
@@ -37,6 +40,7 @@ const COMMANDS: [(&str, Run, &str); 15] = [
     ("list", list::list, "list the containers of this root"),
     ("pause", control::pause, "suspend all processes inside the container"),
     ("ps", list::ps, "display the processes running inside a container"),
+    ("restore", checkpoint::restore, "make a container of what checkpoint wrote"),
     ("resume", control::resume, "resume all processes that have been paused"),
     ("run", create::run, "create and run a container"),
     ("spec", spec::spec, "create a new specification file"),
@@ -87,8 +91,9 @@ pub(crate) fn run(given: Vec<OsString>) -> ExitCode {
             json: parsed.get("log-format") == Some("json"),
         },
         systemd_cgroup: parsed.is_set("systemd-cgroup"),
+        criu: parsed.get("criu").map(PathBuf::from),
     };
-    if matches!(name, "create" | "run" | "exec") {
+    if matches!(name, "create" | "run" | "exec" | "restore") {
         crate::seal::run_sealed();
     }
     let outcome = run(&global, given.into_iter().skip(rest).collect());
