@@ -85,6 +85,9 @@ pub struct Rule {
 pub enum Change {
     /// Makes the table where it isn't there.
     AddTable,
+    /// Makes the table, this socket's own: others can neither change nor flush it, and it goes with the socket. Since
+    /// Linux 5.12.
+    AddOwnedTable,
     /// Removes the table with all in it; an error where it isn't there.
     DeleteTable,
     /// Makes a chain where it isn't there.
@@ -134,7 +137,7 @@ impl Batch {
     pub(crate) fn describe(&self, change: &Change) -> String {
         let table = &self.table;
         match change {
-            Change::AddTable => format!("add the nftables table {table}"),
+            Change::AddTable | Change::AddOwnedTable => format!("add the nftables table {table}"),
             Change::DeleteTable => format!("delete the nftables table {table}"),
             Change::AddChain(chain) => format!("add the chain {} to table {table}", chain.name),
             Change::FlushChain(name) => format!("flush the chain {name} of table {table}"),

@@ -26,6 +26,7 @@ const DELSETELEM: u16 = 14;
 /// So many elements fit one message: its list's length is told in 16 bits, and an element takes up to 120 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 500;
 
+const TABLE_OWNER: u32 = 0x2;
 const SET_IS_MAP: u32 = 0x8;
 const VERDICT_TYPE: u32 = 0xffff_ff00;
 const DATA_VALUE: u16 = 1;
@@ -71,6 +72,11 @@ impl Batch {
     fn encode_change(&self, number: u32, change: &Change, push: &mut dyn FnMut(MessageBuilder)) {
         match change {
             Change::AddTable => push(self.named(NEWTABLE, flags::CREATE, 1, &self.table)),
+            Change::AddOwnedTable => {
+                let mut message = self.named(NEWTABLE, flags::CREATE, 1, &self.table);
+                message.be32(2, TABLE_OWNER);
+                push(message);
+            }
             Change::DeleteTable => push(self.named(DELTABLE, 0, 1, &self.table)),
             Change::AddChain(value) => push(self.chain(value)),
             Change::FlushChain(name) => push(self.in_table(DELRULE, 0, 2, name)),
@@ -284,7 +290,7 @@ fn constant(message: &mut MessageBuilder, attribute: u16, value: &[u8]) {
 fn encode_expression(element: &mut MessageBuilder, expression: &Expression) {
     let name = match expression {
         Expression::Meta { .. } => "meta",
-        Expression::Payload { .. } => "payload",
+        Expression::Payload { .. } | Expression::StorePayload { .. } => "payload",
         Expression::Ct { .. } => "ct",
         Expression::Fib { .. } => "fib",
         Expression::Compare { .. } => "cmp",
@@ -304,6 +310,14 @@ fn encode_attributes(data: &mut MessageBuilder, expression: &Expression) {
         Expression::Payload { base, offset, length, to } => {
             let base = if *base == PayloadBase::Network { 1 } else { 2 };
             data.be32(1, register(*to)).be32(2, base).be32(3, *offset).be32(4, *length)
+        }
+        Expression::StorePayload { base, offset, length, from, checksum } => {
+            let base = if *base == PayloadBase::Network { 1 } else { 2 };
+            data.be32(2, base).be32(3, *offset).be32(4, *length).be32(5, register(*from));
+            match checksum {
+                Some(checksum) => data.be32(6, 1).be32(7, *checksum),
+                None => data,
+            }
         }
         Expression::Ct { key, to } => {
             data.be32(1, register(*to)).be32(2, if *key == CtKey::State { 0 } else { 2 })

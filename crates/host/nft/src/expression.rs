@@ -101,6 +101,19 @@ pub enum Expression {
         /// Into.
         to: Register,
     },
+    /// Writes bytes of a header.
+    StorePayload {
+        /// Of which header.
+        base: PayloadBase,
+        /// From its start.
+        offset: u32,
+        /// How many bytes.
+        length: u32,
+        /// From.
+        from: Register,
+        /// Where in that header the Internet checksum is that has to follow.
+        checksum: Option<u32>,
+    },
     /// Loads a property of the connection.
     Ct {
         /// Which.
