@@ -35,8 +35,10 @@ impl Networks {
         };
         for sandbox in &dead {
             self.inner.records.remove(&sandbox.container_id)?;
+            self.remove_resolver(&sandbox.container_id);
             self.tell_of(sandbox);
         }
+        self.write_all_names()?;
         self.rebuild_filter()
     }
 

@@ -61,7 +61,7 @@ impl Networks {
             self.state().remove(&request.container_id);
         })?;
         self.publish_endpoint("connect", &sandbox.container_id, &sandbox.endpoints[0]);
-        let resolv_conf = files::host_network_resolv_conf(request, &self.inner.config);
+        let resolv_conf = files::host_network_resolv_conf(&sandbox.dns, &self.inner.config);
         Ok(Attachment {
             netns: None,
             sandbox_id: sandbox.sandbox_id.clone(),
@@ -69,6 +69,7 @@ impl Networks {
             ports: PortMap::new(),
             hosts,
             resolv_conf,
+            resolver: None,
         })
     }
 
@@ -93,11 +94,13 @@ impl Networks {
                     ports: ports::to_api(&sandbox.published, &sandbox.exposed),
                     hosts,
                     resolv_conf,
+                    resolver: self.resolver(&request.container_id),
                 })
             }
             Err(error) => {
                 // The interfaces go with the namespace.
                 self.state().remove(&request.container_id);
+                self.remove_resolver(&request.container_id);
                 let _ = self.inner.records.remove(&request.container_id);
                 Err(error)
             }
@@ -116,10 +119,10 @@ impl Networks {
         let own: Vec<Ipv4Addr> =
             sandbox.endpoints.iter().filter_map(|e| Some(e.interface.as_ref()?.address)).collect();
         let hosts = files::hosts(request, &own, links, self.host_gateway())?;
-        let reaches_outside = sandbox.gateway_endpoint().is_some();
-        let resolv_conf = files::resolv_conf(request, &self.inner.config, reaches_outside);
+        let resolv_conf = files::resolv_conf_of(sandbox, &self.inner.config);
         // The record comes before the interfaces: a daemon that dies in between leaves one for the next to release.
         self.inner.records.put(sandbox)?;
+        self.write_resolver(sandbox)?;
         for (endpoint, row) in sandbox.endpoints.iter().zip(rows) {
             self.plug(&mut namespace.route, namespace.fd.as_fd(), row, endpoint)?;
         }
@@ -157,6 +160,7 @@ impl Networks {
         let withdrawn =
             self.change_filter(&firewall::withdraw(&self.inner.config.table, &sandbox, &sandbox.published));
         self.inner.records.remove(container_id)?;
+        self.remove_resolver(container_id);
         for endpoint in &sandbox.endpoints {
             self.publish_endpoint("disconnect", container_id, endpoint);
         }

@@ -43,9 +43,11 @@ impl Networks {
         let plugged = self
             .plug(&mut inside, netns, &row, endpoint)
             .and_then(|()| self.move_gateway(Some(&mut inside), &before, &after))
-            .and_then(|()| self.inner.records.put(&after));
+            .and_then(|()| self.inner.records.put(&after))
+            .and_then(|()| self.write_resolver(&after));
         if let Err(error) = plugged {
             let _ = self.unplug(&row, endpoint);
+            let _ = self.write_resolver(&before);
             self.put_back(&before, endpoint);
             return Err(error);
         }
@@ -96,6 +98,7 @@ impl Networks {
         let mut inside = netns.map(|fd| netns::within(fd, open)).transpose().map_err(enter)?;
         self.move_gateway(inside.as_mut(), &before, &after)?;
         self.inner.records.put(&after)?;
+        self.write_resolver(&after)?;
         self.publish_endpoint("disconnect", container_id, &endpoint);
         self.tell_of(&before);
         Ok(row.name)

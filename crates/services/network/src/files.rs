@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use crate::model::{Dns, Sandbox};
 use crate::{AttachRequest, Error, NetworksConfig, Result};
 
 const LOCALHOST: &str = "127.0.0.1\tlocalhost\n\
@@ -78,23 +79,62 @@ fn extra_hosts(request: &AttachRequest, host_gateway: Option<Ipv4Addr>) -> Resul
 
 /// The host's resolver configuration as it is, for a container in the host's network; servers, domains or options
 /// asked for replace the host's.
-pub(crate) fn host_network_resolv_conf(request: &AttachRequest, config: &NetworksConfig) -> String {
+pub(crate) fn host_network_resolv_conf(dns: &Dns, config: &NetworksConfig) -> String {
     let host = fs::read_to_string(&config.resolv_conf).unwrap_or_default();
-    if request.dns.is_empty() && request.dns_search.is_empty() && request.dns_options.is_empty() {
+    if *dns == Dns::default() {
         return host;
     }
-    Resolver::parse(&host).overridden(request, config).text()
+    Resolver::parse(&host).overridden(dns, config).text()
 }
 
-/// The resolver configuration of a container with a network namespace of its own: the host's servers but for those
-/// on the host's loopback, which isn't the container's.
-pub(crate) fn resolv_conf(request: &AttachRequest, config: &NetworksConfig, reaches_outside: bool) -> String {
+/// The resolver configuration of a container with a network namespace of its own.
+pub(crate) fn resolv_conf_of(sandbox: &Sandbox, config: &NetworksConfig) -> String {
+    if sandbox.has_names() {
+        named_resolv_conf(&sandbox.dns, config)
+    } else {
+        resolv_conf(&sandbox.dns, config, sandbox.gateway_endpoint().is_some())
+    }
+}
+
+/// Where containers know each other by names: Hull's resolver, which asks whom the file's comments name.
+fn named_resolv_conf(dns: &Dns, config: &NetworksConfig) -> String {
+    let resolver = Resolver::of_host(&config.resolv_conf).overridden(dns, config);
+    let asked = |own: &[String], configured: &[String]| !own.is_empty() || !configured.is_empty();
+    let named = asked(&dns.servers, &config.dns);
+    let servers: Vec<String> =
+        resolver.servers.iter().map(|s| if named { s.clone() } else { format!("host({s})") }).collect();
+    let overrides = [
+        ("nameservers", named),
+        ("search", asked(&dns.search, &config.dns_search)),
+        ("options", asked(&dns.options, &config.dns_options)),
+    ];
+    let overrides: Vec<&str> = overrides.iter().filter(|(_, is)| *is).map(|(word, _)| *word).collect();
+    let ndots_from = match (resolver.ndots(), overrides.contains(&"options")) {
+        (None, _) => "internal",
+        (Some(_), true) => "override",
+        (Some(_), false) => "host",
+    };
+    let mut inner = Resolver { servers: vec![hull_dns::ADDRESS.to_string()], ..resolver };
+    if inner.ndots().is_none() {
+        inner.options.push("ndots:0".to_owned());
+    }
+    let mut text = inner.text();
+    text += &format!("\n# Based on host file: '{}' (internal resolver)\n", config.resolv_conf.display());
+    if !servers.is_empty() {
+        text += &format!("# ExtServers: [{}]\n", servers.join(" "));
+    }
+    text += &format!("# Overrides: [{}]\n# Option ndots from: {ndots_from}\n", overrides.join(" "));
+    text
+}
+
+/// Where they don't: the host's servers but for those on the host's loopback, which isn't the container's.
+fn resolv_conf(dns: &Dns, config: &NetworksConfig, reaches_outside: bool) -> String {
     let mut resolver = Resolver::parse(&host_file(&config.resolv_conf));
     resolver.servers.retain(|server| !is_loopback(server));
     if resolver.servers.is_empty() && reaches_outside {
         resolver.servers = FALLBACK.map(str::to_owned).to_vec();
     }
-    resolver.overridden(request, config).text()
+    resolver.overridden(dns, config).text()
 }
 
 /// The name servers that containers would ask by default: no network's subnet may hide one.
@@ -119,8 +159,8 @@ fn is_loopback(server: &str) -> bool {
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Resolver {
-    servers: Vec<String>,
+pub(crate) struct Resolver {
+    pub servers: Vec<String>,
     search: Vec<String>,
     options: Vec<String>,
 }
@@ -142,16 +182,26 @@ impl Resolver {
         resolver
     }
 
+    /// The host's, as it is.
+    pub fn of_host(path: &Path) -> Self {
+        Self::parse(&fs::read_to_string(path).unwrap_or_default())
+    }
+
+    /// How many dots make a name one that is not tried with the search domains first, where somebody said so.
+    pub fn ndots(&self) -> Option<u32> {
+        self.options.iter().rev().find_map(|option| option.strip_prefix("ndots:")?.parse().ok())
+    }
+
     /// With what the container asks for, or else the daemon.
-    fn overridden(mut self, request: &AttachRequest, config: &NetworksConfig) -> Self {
+    pub fn overridden(mut self, dns: &Dns, config: &NetworksConfig) -> Self {
         let choose = |own: &mut Vec<String>, asked: &[String], configured: &[String]| {
             if let Some(list) = [asked, configured].into_iter().find(|list| !list.is_empty()) {
                 *own = list.to_vec();
             }
         };
-        choose(&mut self.servers, &request.dns, &config.dns);
-        choose(&mut self.search, &request.dns_search, &config.dns_search);
-        choose(&mut self.options, &request.dns_options, &config.dns_options);
+        choose(&mut self.servers, &dns.servers, &config.dns);
+        choose(&mut self.search, &dns.search, &config.dns_search);
+        choose(&mut self.options, &dns.options, &config.dns_options);
         // Docker's word for none.
         if self.search == ["."] {
             self.search.clear();
@@ -161,7 +211,8 @@ impl Resolver {
 
     fn text(&self) -> String {
         let mut text =
-            "# Generated by Hull from the host's configuration and the container's --dns options.\n"
+            "# Generated by Hull.\n# This file can be edited; Hull will not make further changes once it\n# has been \
+             modified.\n\n"
                 .to_owned();
         for server in &self.servers {
             text += &format!("nameserver {server}\n");
@@ -221,10 +272,10 @@ mod tests {
     fn the_hosts_loopback_servers_are_left_out() {
         let (config, _directory) =
             config("nameserver 127.0.0.1\nnameserver 10.1.1.1 # x\nsearch a b\noptions ndots:2\n");
-        let text = resolv_conf(&request(), &config, true);
-        assert_eq!(text.split_once('\n').unwrap().1, "nameserver 10.1.1.1\nsearch a b\noptions ndots:2\n");
+        let text = resolv_conf(&Dns::default(), &config, true);
+        assert_eq!(text.split_once("\n\n").unwrap().1, "nameserver 10.1.1.1\nsearch a b\noptions ndots:2\n");
         assert_eq!(
-            host_network_resolv_conf(&request(), &config).lines().next(),
+            host_network_resolv_conf(&Dns::default(), &config).lines().next(),
             Some("nameserver 127.0.0.1")
         );
     }
@@ -232,12 +283,33 @@ mod tests {
     #[test]
     fn the_containers_options_come_before_the_daemons_and_the_hosts() {
         let (mut config, _directory) = config("nameserver 127.0.0.1\nsearch a\n");
-        assert!(resolv_conf(&request(), &config, true).contains("nameserver 8.8.8.8\nnameserver 8.8.4.4\n"));
-        assert!(!resolv_conf(&request(), &config, false).contains("nameserver"));
+        assert!(
+            resolv_conf(&Dns::default(), &config, true).contains("nameserver 8.8.8.8\nnameserver 8.8.4.4\n")
+        );
+        assert!(!resolv_conf(&Dns::default(), &config, false).contains("nameserver"));
         config.dns = vec!["9.9.9.9".into()];
-        assert!(resolv_conf(&request(), &config, true).contains("nameserver 9.9.9.9\nsearch a\n"));
-        let asked = AttachRequest { dns: vec!["1.1.1.1".into()], dns_search: vec![".".into()], ..request() };
+        assert!(resolv_conf(&Dns::default(), &config, true).contains("nameserver 9.9.9.9\nsearch a\n"));
+        let asked = Dns { servers: vec!["1.1.1.1".into()], search: vec![".".into()], options: vec![] };
         let text = resolv_conf(&asked, &config, true);
         assert!(text.ends_with("nameserver 1.1.1.1\n"), "{text}");
+    }
+
+    #[test]
+    fn containers_with_names_ask_the_resolver() {
+        let (mut config, _directory) = config("nameserver 127.0.0.53\nsearch lan\noptions edns0 trust-ad\n");
+        let text = named_resolv_conf(&Dns::default(), &config);
+        let text = text.split_once("\n\n").unwrap().1.replace(&config.resolv_conf.display().to_string(), "F");
+        assert_eq!(
+            text,
+            "nameserver 127.0.0.11\nsearch lan\noptions edns0 trust-ad ndots:0\n\n# Based on host file: 'F' (internal \
+             resolver)\n# ExtServers: [host(127.0.0.53)]\n# Overrides: []\n# Option ndots from: internal\n"
+        );
+        config.dns = vec!["9.9.9.9".into()];
+        let asked = Dns { options: vec!["ndots:2".into()], ..Dns::default() };
+        let text = named_resolv_conf(&asked, &config);
+        assert!(text.contains("options ndots:2\n"), "{text}");
+        assert!(text.ends_with(
+            "# ExtServers: [9.9.9.9]\n# Overrides: [nameservers options]\n# Option ndots from: override\n"
+        ));
     }
 }

@@ -46,6 +46,7 @@ mod filters;
 mod firewall;
 mod members;
 mod model;
+mod names;
 mod namespaces;
 mod networks;
 mod plan;

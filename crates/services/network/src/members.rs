@@ -1,8 +1,6 @@
 //! Who is in a network, under which names: what a resolver answers from.
 
-use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::{Endpoint, Sandbox};
 use crate::networks::Networks;
@@ -21,31 +19,6 @@ pub struct Member {
     pub ipv4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-}
-
-type Listener = dyn Fn(&str) + Send + Sync;
-
-/// Who wants to know when a network's members or their names change.
-#[derive(Default, Clone)]
-pub(crate) struct Listeners {
-    list: Arc<Mutex<Vec<Arc<Listener>>>>,
-}
-
-impl fmt::Debug for Listeners {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listeners").finish_non_exhaustive()
-    }
-}
-
-impl Listeners {
-    fn add(&self, listener: Arc<Listener>) {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
-    }
-
-    pub fn tell(&self, network_id: &str) {
-        let listeners = self.list.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        listeners.iter().for_each(|listener| listener(network_id));
-    }
 }
 
 impl Networks {
@@ -71,19 +44,6 @@ impl Networks {
     pub fn reaches_outside(&self, container_id: &str) -> bool {
         let state = self.state();
         state.sandboxes.get(container_id).is_some_and(|sandbox| sandbox.gateway_endpoint().is_some())
-    }
-
-    /// Calls `listener` with a network's id after each change of its members or their names, before the call that
-    /// made the change returns. It may be called from any thread, and must not block.
-    pub fn on_members_changed(&self, listener: impl Fn(&str) + Send + Sync + 'static) {
-        self.inner.listeners.add(Arc::new(listener));
-    }
-
-    /// Tells of a change in every network with names that the container is in.
-    pub(crate) fn tell_of(&self, sandbox: &Sandbox) {
-        for endpoint in sandbox.endpoints.iter().filter(|endpoint| endpoint.has_names) {
-            self.inner.listeners.tell(&endpoint.network_id);
-        }
     }
 }
 

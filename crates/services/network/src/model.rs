@@ -166,6 +166,17 @@ pub(crate) struct Sandbox {
     pub published: Vec<Published>,
     /// Ports that are only exposed, as `80/tcp`.
     pub exposed: Vec<String>,
+    /// What was asked for of the resolver.
+    #[serde(default)]
+    pub dns: Dns,
+}
+
+/// `--dns`, `--dns-search`, `--dns-option`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dns {
+    pub servers: Vec<String>,
+    pub search: Vec<String>,
+    pub options: Vec<String>,
 }
 
 /// A running container's place in one network.
@@ -199,6 +210,11 @@ pub(crate) struct Interface {
 }
 
 impl Sandbox {
+    /// Whether it is in a network whose containers know each other by names.
+    pub fn has_names(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.has_names)
+    }
+
     /// The endpoint whose network has the default route and the published ports: the highest priority, and of
     /// several such the first.
     pub fn gateway_endpoint(&self) -> Option<&Endpoint> {
@@ -340,6 +356,7 @@ mod tests {
             endpoints: vec![endpoint("internal", 9, None), endpoint("a", 0, any), endpoint("b", 0, any)],
             published: vec![],
             exposed: vec![],
+            dns: Dns::default(),
         };
         assert_eq!(sandbox.gateway_endpoint().unwrap().id, "a");
         sandbox.endpoints.push(endpoint("c", 1, any));

@@ -13,7 +13,6 @@ use hull_nft::{Batch, NftSocket};
 use hull_store::{Store, Table};
 
 use crate::firewall::{self, Frame};
-use crate::members::Listeners;
 use crate::model::{Endpoint, NetworkRow, Sandbox};
 use crate::namespaces::Namespaces;
 use crate::records::Records;
@@ -36,7 +35,8 @@ pub(crate) struct Inner {
     pub events: EventBus,
     pub namespaces: Namespaces,
     pub records: Records,
-    pub listeners: Listeners,
+    /// Held while a network's names are written.
+    pub names: Mutex<()>,
     no_router: bool,
     // Order of locking: filter, then state; route alone.
     state: Mutex<State>,
@@ -85,7 +85,7 @@ impl Networks {
             rows,
             events,
             records,
-            listeners: Listeners::default(),
+            names: Mutex::default(),
             no_router,
             state: Mutex::new(state),
             route: Mutex::new(route),
@@ -151,6 +151,7 @@ impl Networks {
             bridge::remove(&mut self.route(), &row.name, &made.interface)?;
         }
         self.inner.rows.remove(&row.id)?;
+        self.remove_names(&row.id);
         Ok(())
     }
 

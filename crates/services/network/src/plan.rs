@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use hull_api_types::EndpointSettings;
 use hull_netlink::link;
 
-use crate::model::{Endpoint, Interface, NetworkRow, Sandbox, mac_of, parse_mac};
+use crate::model::{Dns, Endpoint, Interface, NetworkRow, Sandbox, mac_of, parse_mac};
 use crate::records::random_hex;
 use crate::state::State;
 use crate::{AttachRequest, Error, Result, ports};
@@ -39,6 +39,11 @@ pub(crate) fn empty_sandbox(request: &AttachRequest) -> Result<Sandbox> {
         endpoints: Vec::new(),
         published: Vec::new(),
         exposed: Vec::new(),
+        dns: Dns {
+            servers: request.dns.clone(),
+            search: request.dns_search.clone(),
+            options: request.dns_options.clone(),
+        },
     })
 }
 

@@ -15,12 +15,10 @@ pub(crate) struct Records {
 
 impl Records {
     pub fn open(directory: PathBuf) -> Result<Self> {
-        let endpoints = directory.join("endpoints");
-        fs::create_dir_all(&endpoints).map_err(|source| Error::File {
-            act: "create",
-            path: endpoints,
-            source,
-        })?;
+        for name in ["endpoints", "names", "resolvers"] {
+            let path = directory.join(name);
+            fs::create_dir_all(&path).map_err(|source| Error::File { act: "create", path, source })?;
+        }
         Ok(Self { directory })
     }
 

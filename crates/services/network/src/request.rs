@@ -1,6 +1,7 @@
 //! What the container engine asks for, and gets.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use hull_api_types::{EndpointSettings, PortMap};
 
@@ -64,4 +65,6 @@ pub struct Attachment {
     pub hosts: String,
     /// The content of the container's `/etc/resolv.conf`.
     pub resolv_conf: String,
+    /// The file of the resolver that it says to ask, for the container's shim; `None` where there is none.
+    pub resolver: Option<PathBuf>,
 }

@@ -90,6 +90,8 @@ impl Server {
 
     // The container is gone: its output is complete, its exit is recorded, told, and then all of it removed.
     fn finish(&mut self, code: i32) {
+        // Its sockets would keep the network namespace, and with it the interfaces.
+        self.resolver = None;
         for process in &mut self.processes {
             process.streams.end(&mut self.buffer);
         }

@@ -6,6 +6,7 @@
 //! daemon ◀────▶│ connection                      ┌── stdin ◀── clients           │
 //!              │ process ── Streams ─────────────┼── outputs ─▶ log, clients ────┼─▶ <id>-json.log
 //! attached ◀──▶│   (init, and one for each exec) └── console (pty master)        │
+//! container ◀─▶│ resolver     127.0.0.11 (hull-dns)                              │
 //! SIGCHLD ────▶│ exits ── drain ─▶ exit.json ─▶ Exit event ─▶ delete ─▶ Deleted  │
 //!              └─────────────────────────────────────────────────────────────────┘
 //! ```
@@ -22,6 +23,8 @@
 //!   client slows the container down, it never costs memory. With nobody attached output goes to the log alone.
 //! * `exit.json` is whole before anybody is told of the exit.
 //! * Whoever connects must be root or this user; a bad message costs its own connection only.
+//!
+//! * The resolver goes with the container's first process; what it answers from are files that the daemon writes.
 //!
 //! It must not know images, networks or the daemon's state.
 

@@ -1,5 +1,7 @@
 //! What the daemon asks, done.
 
+use std::path::Path;
+
 use hull_task::protocol::{
     Attach, Call, ExecCreate, Failure, FailureKind, Message, Reply, Request, State, Status, VERSION, encode,
 };
@@ -57,6 +59,7 @@ impl Server {
                 self.alive()?;
                 Ok(Reply::Pids(self.runtime.pids()?))
             }
+            Request::Resolve { settings } => self.resolve(&settings),
             Request::Shutdown => self.shutdown(),
             Request::Create(_) => {
                 Err(Failure::new(FailureKind::Conflict, "the container is created already"))
@@ -180,6 +183,15 @@ impl Server {
         }
         self.runtime.resume()?;
         self.status = Status::Running;
+        Ok(Reply::Done)
+    }
+
+    // What it answers from follows the file by itself.
+    fn resolve(&mut self, settings: &Path) -> Answer {
+        self.alive()?;
+        if self.resolver.is_none() {
+            self.resolver = Some(crate::startup::resolver(settings, self.processes[0].pid)?);
+        }
         Ok(Reply::Done)
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use hull_dns::Resolver;
 use hull_sys::rustix;
 use hull_task::protocol::{CreateOptions, Event, Exit, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) children: OwnedFd,
     /// The first process was reaped with this code; others of the container may be dying.
     pub(crate) ending: Option<i32>,
+    /// Answers the container's questions for names, where it is in a network with names.
+    pub(crate) resolver: Option<Resolver>,
 }
 
 /// How long nothing must happen before the shim makes itself small.
@@ -40,6 +43,7 @@ enum Token {
     Listener,
     Connection(usize),
     Process(usize, Ready),
+    Resolver(hull_dns::Ready),
 }
 
 impl Server {
@@ -49,6 +53,7 @@ impl Server {
         init: Process,
         listener: OwnedFd,
         children: OwnedFd,
+        resolver: Option<Resolver>,
     ) -> Self {
         Self {
             options,
@@ -61,6 +66,7 @@ impl Server {
             listener,
             children,
             ending: None,
+            resolver,
         }
     }
 
@@ -83,6 +89,9 @@ impl Server {
             for (token, flags) in ready {
                 self.handle(token, flags);
             }
+            if let Some(resolver) = &mut self.resolver {
+                resolver.tick();
+            }
             self.sweep();
         }
         Ok(())
@@ -102,7 +111,29 @@ impl Server {
         self.exit.is_some() && !self.processes.iter().any(|process| process.streams.has_clients())
     }
 
-    fn wait(&self) -> io::Result<Vec<(Token, PollFlags)>> {
+    fn wait(&mut self) -> io::Result<Vec<(Token, PollFlags)>> {
+        // The first wait after work is short; once it passes in vain the memory that is not needed is given back, and
+        // only then does the shim wait for as long as it takes.
+        let mut limit = Some(IDLE);
+        loop {
+            let due = self.resolver.as_ref().and_then(Resolver::deadline);
+            let wait = due.and_then(|due| Timespec::try_from(due).ok());
+            let wait = [wait, limit].into_iter().flatten().min();
+            let ready = self.poll(wait.as_ref())?;
+            if !ready.is_empty() || due.is_some() {
+                return Ok(ready);
+            }
+            if wait.is_some() {
+                if let Some(resolver) = &mut self.resolver {
+                    resolver.rest();
+                }
+                hull_sys::program_memory::forget_program_pages();
+                limit = None;
+            }
+        }
+    }
+
+    fn poll(&self, limit: Option<&Timespec>) -> io::Result<Vec<(Token, PollFlags)>> {
         let mut tokens = vec![Token::Children, Token::Listener];
         let mut polled =
             vec![PollFd::new(&self.children, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
@@ -118,19 +149,16 @@ impl Server {
                 polled.push(PollFd::from_borrowed_fd(descriptor, flags));
             });
         }
-        // The first wait after work is short; once it passes in vain the program's pages are given back, and only
-        // then does the shim wait for as long as it takes.
-        let mut limit = Some(IDLE);
-        loop {
-            match poll(&mut polled, limit.as_ref()) {
-                Ok(0) => {
-                    hull_sys::program_memory::forget_program_pages();
-                    limit = None;
-                }
-                Ok(_) => break,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if let Some(resolver) = &self.resolver {
+            resolver.interests(|descriptor, flags, ready| {
+                tokens.push(Token::Resolver(ready));
+                polled.push(PollFd::from_borrowed_fd(descriptor, flags));
+            });
+        }
+        match poll(&mut polled, limit) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
         }
         let ready = tokens.into_iter().zip(polled.iter().map(PollFd::revents));
         Ok(ready.filter(|(_, flags)| !flags.is_empty()).collect())
@@ -153,6 +181,11 @@ impl Server {
                 let mut buffer = std::mem::take(&mut self.buffer);
                 self.processes[index].streams.handle(ready, flags, &mut buffer);
                 self.buffer = buffer;
+            }
+            Token::Resolver(ready) => {
+                if let Some(resolver) = &mut self.resolver {
+                    resolver.handle(ready, flags);
+                }
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
+use hull_dns::Resolver;
 use hull_sys::rustix;
 use hull_sys::signal::SignalSet;
 use hull_task::protocol::{
@@ -39,10 +41,10 @@ pub(crate) fn serve() -> Result<(), Error> {
     rustix::io::ioctl_fionbio(&first, true).map_err(failed("set up the first connection"))?;
     let mut reply = Vec::new();
     match create(&options) {
-        Ok((runtime, init)) => {
+        Ok((runtime, init, resolver)) => {
             let created = Reply::Created { pid: init.pid.unwrap_or_default() };
             encode_reply(&mut reply, id, Ok(created));
-            let mut server = Server::new(options, runtime, init, listener, children);
+            let mut server = Server::new(options, runtime, init, listener, children, resolver);
             server.adopt_first(first, reply);
             server.run().map_err(failed("wait for events"))
         }
@@ -109,7 +111,7 @@ fn read_create(first: &OwnedFd) -> Result<(u64, CreateOptions), Error> {
     }
 }
 
-fn create(options: &CreateOptions) -> Result<(Runtime, Process), Failure> {
+fn create(options: &CreateOptions) -> Result<(Runtime, Process, Option<Resolver>), Failure> {
     // The log first: a container whose output cannot be kept is not begun.
     let log =
         Log::open(&options.log).map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
@@ -121,5 +123,18 @@ fn create(options: &CreateOptions) -> Result<(Runtime, Process), Failure> {
     if let Some(size) = options.console_size {
         init.streams.resize(size)?;
     }
-    Ok((runtime, init))
+    let resolver = options.resolver.as_deref().map(|settings| resolver(settings, init.pid)).transpose();
+    match resolver {
+        Ok(resolver) => Ok((runtime, init, resolver)),
+        Err(failure) => {
+            let _ = runtime.delete();
+            Err(failure)
+        }
+    }
+}
+
+/// The resolver of the container whose first process that is.
+pub(crate) fn resolver(settings: &Path, pid: Option<i32>) -> Result<Resolver, Failure> {
+    Resolver::open(settings, pid.unwrap_or_default())
+        .map_err(|error| Failure::new(FailureKind::Failed, format!("the container's resolver: {error}")))
 }

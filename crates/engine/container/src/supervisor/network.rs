@@ -11,6 +11,7 @@ use std::sync::Arc;
 impl Supervisor {
     pub(super) async fn connect(&mut self, network: String, settings: EndpointSettings) -> Result<()> {
         self.check_changeable()?;
+        let resolv_conf = self.engine.networks.resolv_conf(&self.spec.id);
         let networks = self.engine.networks.clone();
         let (id, pid, wanted) =
             (self.spec.id.clone(), self.live.as_ref().map(|_| self.state.pid), settings.clone());
@@ -40,6 +41,7 @@ impl Supervisor {
         self.spec = Arc::new(spec);
         if let Some(actual) = actual {
             self.state.network.endpoints.insert(name, actual);
+            self.follow_names(resolv_conf).await?;
         }
         self.refresh_endpoints();
         self.write_spec()?;
@@ -49,6 +51,7 @@ impl Supervisor {
 
     pub(super) async fn disconnect(&mut self, network: String, force: bool) -> Result<()> {
         self.check_changeable()?;
+        let resolv_conf = self.engine.networks.resolv_conf(&self.spec.id);
         let networks = self.engine.networks.clone();
         let (id, pid) = (self.spec.id.clone(), self.live.as_ref().map(|_| self.state.pid));
         let live = pid.is_some();
@@ -76,10 +79,33 @@ impl Supervisor {
         }
         self.spec = Arc::new(spec);
         self.state.network.endpoints.remove(&name);
+        if live {
+            self.follow_names(resolv_conf).await?;
+        }
         self.refresh_endpoints();
         self.write_spec()?;
         self.record();
         Ok(())
+    }
+
+    /// Brings the resolver and `resolv.conf` of a running container up to date; `before` is what Hull wrote there, and
+    /// what somebody else wrote stays.
+    async fn follow_names(&mut self, before: Option<String>) -> Result<()> {
+        let networks = &self.engine.networks;
+        let path = self.engine.bundle(&self.spec.id).join("resolv.conf");
+        let after = networks.resolv_conf(&self.spec.id);
+        if let (Some(before), Some(after)) = (before, after)
+            && before != after
+            && std::fs::read_to_string(&path).is_ok_and(|text| text == before)
+        {
+            // In place: the container has this very file.
+            std::fs::write(&path, after).map_err(Error::io(format!("write {}", path.display())))?;
+        }
+        let task = self.live.as_ref().map(|live| live.task.clone());
+        match (networks.resolver(&self.spec.id), task) {
+            (Some(settings), Some(task)) => task.resolve(&settings).await.map_err(Error::service),
+            _ => Ok(()),
+        }
     }
 
     /// Another endpoint may have become the gateway's.

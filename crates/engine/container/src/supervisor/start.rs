@@ -297,6 +297,7 @@ fn write_bundle(
         stdin_open: spec.config.open_stdin,
         stdin_once: spec.config.stdin_once,
         own_pid_namespace,
+        resolver: attachment.resolver.clone(),
         no_pivot: false,
     };
     Ok(SpawnOptions { runtime_binary: engine.config.runtime_binary.clone(), create })

@@ -86,6 +86,7 @@ impl World {
             stdin_open: false,
             stdin_once: false,
             own_pid_namespace: true,
+            resolver: None,
             no_pivot: false,
         };
         Self { spec: spec(&id, script), folder, id, create }

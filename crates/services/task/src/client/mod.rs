@@ -35,6 +35,7 @@ struct Inner {
     bundle: PathBuf,
     pid: i32,
     terminal: bool,
+    version: u32,
     link: Link,
 }
 
@@ -64,8 +65,8 @@ impl Task {
             Err(error) => return Err(error),
         };
         link.adopt(&state);
-        let inner =
-            Inner { id: state.id, bundle: bundle.into(), pid: state.pid, terminal: state.terminal, link };
+        let State { id, pid, terminal, version, .. } = state;
+        let inner = Inner { id, bundle: bundle.into(), pid, terminal, version, link };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -201,6 +202,15 @@ impl Task {
             Reply::Pids(pids) => Ok(pids),
             _ => Err(self.unexpected("not process ids")),
         }
+    }
+
+    /// Has the shim answer names as that file says, if it does not yet. An older shim can't: its containers keep the
+    /// resolver that they were started with.
+    pub async fn resolve(&self, settings: &Path) -> Result<()> {
+        if self.inner.version < 2 {
+            return Ok(());
+        }
+        self.done(Request::Resolve { settings: settings.into() }).await
     }
 
     /// Kills everything; [`Task::wait`] and [`Task::deleted`] tell when it is done.

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use super::link::Link;
 use super::{Error, Inner, Result, Task};
-use crate::protocol::{CreateOptions, EXIT_FILE, Reply, Request, SHIM_LOG, SOCKET};
+use crate::protocol::{CreateOptions, EXIT_FILE, Reply, Request, SHIM_LOG, SOCKET, VERSION};
 
 // The longest path of a unix socket, without the final NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -53,7 +53,7 @@ pub(super) async fn spawn(options: SpawnOptions) -> Result<Task> {
         }
         Err(error) => return Err(error),
     };
-    Ok(Task { inner: Arc::new(Inner { id, bundle, pid, terminal, link }) })
+    Ok(Task { inner: Arc::new(Inner { id, bundle, pid, terminal, version: VERSION, link }) })
 }
 
 // The shim gets its first connection as descriptor 0 and its listening socket as descriptor 1: with nothing to do

@@ -19,7 +19,8 @@ pub use codec::{DecodeError, Decoder, EncodeError, MESSAGE_LIMIT, encode};
 pub use options::{ConsoleSize, CreateOptions, JsonLog, LogTarget, RuntimeKind};
 
 /// The version of the protocol, told in [`State`]. A newer daemon asks nothing of an older shim that it lacks.
-pub const VERSION: u32 = 1;
+/// Since 2 there is [`Request::Resolve`].
+pub const VERSION: u32 = 2;
 
 /// The shim's socket in the bundle.
 pub const SOCKET: &str = "shim.sock";
@@ -98,6 +99,11 @@ pub enum Request {
     },
     /// The processes' ids on the host. Reply: [`Reply::Pids`].
     Pids,
+    /// Answer names from now on, if that is not done already: the container came into a network with names.
+    Resolve {
+        /// As [`CreateOptions::resolver`].
+        settings: std::path::PathBuf,
+    },
     /// Become a byte stream. Reply: [`Reply::Attached`].
     Attach(Attach),
     /// Kill everything and end.

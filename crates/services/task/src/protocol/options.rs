@@ -38,6 +38,9 @@ pub struct CreateOptions {
     /// shim does.
     #[serde(default = "yes")]
     pub own_pid_namespace: bool,
+    /// What the container's resolver at 127.0.0.11 is to do (`hull_dns::Settings`); `None` is no resolver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<PathBuf>,
     /// MS_MOVE and chroot in place of pivot_root.
     #[serde(default)]
     pub no_pivot: bool,
