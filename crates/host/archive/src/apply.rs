@@ -82,15 +82,24 @@ pub fn apply<R: Read>(reader: R, root: &Path, options: &ApplyOptions) -> Result<
     Ok(Applied { size, entries, implied })
 }
 
+/// What a name in a layer's tar says besides itself (image specification, "Whiteouts").
 #[derive(Debug, PartialEq)]
-enum Mark {
+pub enum Mark {
+    /// Nothing: it is a file.
     None,
+    /// That the path is removed from the layers beneath.
     Removed(Vec<u8>),
+    /// That the directory hides all that the layers beneath have of it.
     Opaque(Vec<u8>),
+    /// What only aufs knows; to be left out.
     Bookkeeping,
 }
 
-fn mark(path: &[u8]) -> Result<Mark> {
+/// What a cleaned name says.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a whiteout that removes no name.
+pub fn mark(path: &[u8]) -> Result<Mark> {
     let last = name::last(path);
     if last == OPAQUE {
         return Ok(Mark::Opaque(name::parent(path).to_vec()));

@@ -40,13 +40,14 @@ mod tree;
 mod unpack;
 mod writer;
 
-pub use apply::{Applied, ApplyOptions, apply};
+pub use apply::{Applied, ApplyOptions, Mark, apply, mark as layer_mark};
 pub use changes::{Change, ChangeKind, changes};
 pub use compression::{Compression, Decompressor, Limited};
 pub use copy::{copy_directory_attributes, copy_tree};
 pub use entry::{Entry, EntryKind, Time};
 pub use error::{Error, Result};
 pub use measure::{Measure, measure, remove_tree};
+pub use name::clean as clean_name;
 pub use pack::{PackOptions, export, layer, pack};
 pub use reader::Archive;
 pub use stat::{PathStat, stat};

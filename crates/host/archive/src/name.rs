@@ -7,7 +7,7 @@ use crate::error::{Error, Result, lossy};
 ///
 /// # Errors
 /// [`Error::Breakout`] when `..` leads out of the tree, [`Error::Unsupported`] when no file can have the name.
-pub(crate) fn clean(name: &[u8]) -> Result<Vec<u8>> {
+pub fn clean(name: &[u8]) -> Result<Vec<u8>> {
     if name.contains(&0) {
         return Err(Error::Unsupported { name: lossy(name), reason: "a NUL in the name".into() });
     }

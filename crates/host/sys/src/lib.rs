@@ -5,6 +5,7 @@
 //!   InRoot      paths of an untrusted tree (image, container, build context), resolved inside its root only
 //!   mount       the descriptor-based mount API; a snapshot's Rootfs as one detached mount
 //!   process     clone3, pidfd, close_range, execve, prctl, the sealed executable
+//!   file        data on its way to the disk
 //!   capability  the five sets            namespace  setns and unshare by kind
 //!   terminal    pseudo-terminals         signal     masks and signalfd
 //!   socket      descriptors over unix sockets       filter, device_program  classic and extended BPF
@@ -19,6 +20,7 @@ pub mod capability;
 pub mod detached;
 pub mod device_program;
 pub mod event_descriptor;
+pub mod file;
 pub mod filter;
 pub mod fork;
 pub mod in_root;

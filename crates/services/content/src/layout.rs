@@ -5,13 +5,17 @@ use hull_types::Digest;
 use rustix::fs::{AtFlags, CWD};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const EMPTY_INDEX: &[u8] = br#"{"schemaVersion":2,"manifests":[]}"#;
 const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
+/// How long half a blob waits for its pull to come again, and how many bytes of such may lie about: the oldest go.
+const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+const PARTIAL_BYTES: u64 = 8 << 30;
 
 pub(crate) struct Layout {
     root: PathBuf,
@@ -28,11 +32,9 @@ impl Layout {
         for algorithm in ALGORITHMS {
             make_directory(&self.root.join("blobs").join(algorithm))?;
         }
-        // A daemon that was killed leaves half transfers: nothing refers to them.
-        match fs::remove_dir_all(self.ingest()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => make_directory(&self.ingest())?,
-        }
+        make_directory(&self.ingest())?;
+        // A daemon that was killed leaves half transfers. Those with a blob's name can be gone on with.
+        self.sweep_ingests(PARTIAL_AGE, PARTIAL_BYTES, |_| false)?;
         for (name, text) in [("oci-layout", MARKER), ("index.json", EMPTY_INDEX)] {
             if !self.root.join(name).try_exists()? {
                 self.replace(name, text)?;
@@ -42,6 +44,53 @@ impl Layout {
     }
     fn ingest(&self) -> PathBuf {
         self.root.join("ingest")
+    }
+    /// Where a blob is while only some of it has come.
+    pub(crate) fn partial(&self, digest: &Digest) -> PathBuf {
+        self.ingest().join(format!("{}-{}", digest.algorithm(), digest.hex()))
+    }
+    /// Removes all halves of blobs but the `busy` ones. Others' transfers are left alone.
+    pub(crate) fn sweep_partials(&self, busy: impl Fn(&Path) -> bool) -> io::Result<u64> {
+        let named = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_partial);
+        self.sweep_ingests(Duration::ZERO, 0, |path| busy(path) || !named(path))
+    }
+    /// Removes what was left half done, `busy` ones excepted: all without a blob's name, and of those with one what
+    /// is older than `age` or, the oldest first, more than `bytes`. Says how many bytes that freed.
+    pub(crate) fn sweep_ingests(
+        &self,
+        age: Duration,
+        bytes: u64,
+        busy: impl Fn(&Path) -> bool,
+    ) -> io::Result<u64> {
+        let mut partial = Vec::new();
+        let mut freed = 0;
+        for entry in fs::read_dir(self.ingest())? {
+            let entry = entry?;
+            let (path, data) = (entry.path(), entry.metadata()?);
+            if busy(&path) {
+                continue;
+            }
+            let size = data.blocks() * 512;
+            let waited = data.modified()?.elapsed().unwrap_or_default();
+            match entry.file_name().to_str().is_some_and(is_partial) && waited < age {
+                true => partial.push((waited, size, path)),
+                false => {
+                    fs::remove_file(path)?;
+                    freed += size;
+                }
+            }
+        }
+        partial.sort();
+        let mut kept = 0;
+        for (_, size, path) in partial {
+            if kept + size > bytes {
+                fs::remove_file(path)?;
+                freed += size;
+            } else {
+                kept += size;
+            }
+        }
+        Ok(freed)
     }
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(digest.algorithm()).join(digest.hex())
@@ -105,6 +154,11 @@ impl Layout {
         }
         Ok(found)
     }
+}
+
+fn is_partial(name: &str) -> bool {
+    name.split_once('-')
+        .is_some_and(|(algorithm, hex)| format!("{algorithm}:{hex}").parse::<Digest>().is_ok())
 }
 
 // Blobs hold what images hold, set-id programs and secrets included: nobody else's business (CVE-2021-41091).

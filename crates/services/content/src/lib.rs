@@ -4,6 +4,10 @@
 //!   bytes ──► Ingest ──(hash, sync, rename)──► blob ──► reader / read (verified)
 //!                │                              │
 //!             dropped: gone                collect: neither a root nor leased: gone
+//!
+//!   pieces ──► Partial ──► Follow: read and hashed while it grows ──(same digest: sync, rename)──► blob
+//!                │
+//!             dropped: what came without a gap waits for the next one who asks for the blob
 //! ```
 //!
 //! On disk it is an OCI image layout (image specification, "Image Layout"), which other tools can read:
@@ -12,7 +16,8 @@
 //! <root>/oci-layout               {"imageLayoutVersion":"1.0.0"}
 //! <root>/index.json               the named manifests, as the image service last told us
 //! <root>/blobs/<algorithm>/<hex>  a blob
-//! <root>/ingest/<n>               a blob on its way in; emptied at open
+//! <root>/ingest/<n>               a blob on its way in; swept at open
+//! <root>/ingest/<algorithm>-<hex> half a blob, to be gone on with; swept when old or too many
 //! ```
 //!
 //! Invariants: a name under `blobs` holds complete content that was hashed and synced before the name appeared;
@@ -28,15 +33,18 @@ mod hash;
 mod ingest;
 mod layout;
 mod lease;
+mod partial;
 
 pub use error::ContentError;
 pub use hash::{Hasher, digest_of, verify};
 pub use ingest::Ingest;
 pub use lease::Lease;
+pub use partial::{Follow, Partial};
 
 use hull_types::Digest;
 use layout::Layout;
 use lease::Leases;
+use partial::Partials;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -48,12 +56,13 @@ use std::sync::Arc;
 pub struct Content {
     layout: Arc<Layout>,
     leases: Arc<Leases>,
+    partials: Arc<Partials>,
 }
 
 impl Content {
     /// Opens the layout in `root`, making it where it is missing and sweeping what a killed daemon left half done.
     pub fn open(root: &Path) -> Result<Self, ContentError> {
-        Ok(Self { layout: Arc::new(Layout::open(root)?), leases: Arc::default() })
+        Ok(Self { layout: Arc::new(Layout::open(root)?), leases: Arc::default(), partials: Arc::default() })
     }
     /// Whether the blob is here.
     pub fn has(&self, digest: &Digest) -> bool {
@@ -93,6 +102,16 @@ impl Content {
     /// Begins a blob. `expected` sets the algorithm; without it sha256 is used.
     pub fn ingest(&self, expected: Option<&Digest>) -> Result<Ingest, ContentError> {
         Ingest::begin(self.layout.clone(), self.leases.clone(), expected)
+    }
+    /// Begins the blob `digest` of `size` bytes, or goes on with what is here of it, to be read while it comes in.
+    pub fn partial(&self, digest: &Digest, size: u64) -> Result<Partial, ContentError> {
+        Partial::begin(self.layout.clone(), self.leases.clone(), self.partials.clone(), digest, size)
+    }
+    /// Removes the halves of blobs that nobody is writing, and says how many bytes that freed.
+    pub fn sweep_partials(&self) -> Result<u64, ContentError> {
+        let busy = self.partials.lock();
+        let swept = self.layout.sweep_partials(|path| busy.contains(path));
+        swept.map_err(|source| ContentError::Write { path: "ingest".into(), source })
     }
     /// Stores bytes that are in memory, and says their sha256 name.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, ContentError> {

@@ -1,52 +1,36 @@
-//! A blob from the registry into the content store: hashed on the way, and gone on with where it broke off.
+//! A blob from the registry into the content store: by pieces in parallel where it is large and the registry gives
+//! pieces, and gone on with where it broke off, be it in this pull or an earlier one.
 
 use crate::error::{ImageError, Result};
 use crate::progress::LayerProgress;
 use bytes::Bytes;
 use futures::StreamExt;
-use hull_content::{Content, ContentError, Ingest};
+use futures::stream::FuturesUnordered;
+use hull_content::{Content, ContentError, Partial};
 use hull_registry_client::Repository;
 use hull_types::oci::image::Descriptor;
-use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
+/// What of a large blob is asked for at once.
+const PIECE: u64 = 16 << 20;
+/// How many pieces of one blob are on their way at most; each but the first takes a free slot of the downloads'.
+const CONNECTIONS: usize = 4;
 /// Chunks between the network and the writing thread.
-const QUEUE: usize = 32;
+const QUEUE: usize = 8;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Downloads `wanted`, trying at most `attempts` times.
-pub(crate) async fn download(
-    repository: &Repository,
-    content: &Content,
-    wanted: &Descriptor,
-    attempts: u32,
-    progress: Option<&LayerProgress>,
-) -> Result<()> {
-    let mut ingest = content.ingest(Some(&wanted.digest))?;
-    let mut tried = 1;
-    loop {
-        let (back, outcome) = transfer(repository, wanted, ingest, progress).await?;
-        ingest = back;
-        match outcome {
-            Ok(()) => break,
-            Err(broken) if broken.temporary && tried < attempts => {
-                pause(broken, tried, progress).await?;
-                tried += 1;
-            }
-            Err(broken) => return Err(broken.error),
-        }
-    }
-    if let Some(progress) = progress {
-        progress.state("Verifying Checksum").await?;
-    }
-    let digest = wanted.digest.clone();
-    tokio::task::spawn_blocking(move || ingest.commit(&digest)).await?.map_err(|error| match error {
-        ContentError::Mismatch { expected, actual } => {
-            ImageError::Layer { digest: expected, cause: format!("what was downloaded is {actual}") }
-        }
-        other => other.into(),
-    })
+/// One blob's way in.
+pub(crate) struct Download<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) wanted: &'a Descriptor,
+    pub(crate) partial: &'a Partial,
+    /// How often a broken transfer is tried.
+    pub(crate) attempts: u32,
+    /// Where free slots are, for pieces in parallel.
+    pub(crate) slots: &'a Semaphore,
+    pub(crate) progress: Option<&'a LayerProgress>,
 }
 
 struct Broken {
@@ -67,74 +51,186 @@ impl From<hull_registry_client::RegistryError> for Broken {
     }
 }
 
-async fn pause(broken: Broken, tried: u32, progress: Option<&LayerProgress>) -> Result<()> {
-    let doubling = Duration::from_secs(1 << (tried - 1).min(6));
-    let wait = broken.wait.unwrap_or(doubling).min(LONGEST_WAIT);
-    tracing::warn!(error = %broken.error, ?wait, "download broke off, trying again");
-    if let Some(progress) = progress {
-        let seconds = wait.as_secs().max(1);
-        let plural = if seconds == 1 { "" } else { "s" };
-        progress.state(&format!("Retrying in {seconds} second{plural}")).await?;
+/// What a request was answered with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// The part asked for.
+    Part,
+    /// Everything: the registry does no ranges.
+    Whole,
+}
+
+impl Download<'_> {
+    /// Brings in what is missing. Verifying it is the reader's business.
+    pub(crate) async fn run(&self) -> Result<()> {
+        let size = self.wanted.size;
+        let arrived = AtomicU64::new(self.partial.ready());
+        let mut next = self.partial.ready();
+        let large = size - next > 2 * PIECE;
+        let first = if large { next + PIECE } else { size };
+        if next < size && self.part(next, first, &arrived).await? == Served::Whole {
+            return Ok(());
+        }
+        next = first;
+        let mut working = FuturesUnordered::new();
+        loop {
+            while next < size && working.len() < CONNECTIONS {
+                let slot = self.slots.try_acquire().ok();
+                if slot.is_none() && !working.is_empty() {
+                    break;
+                }
+                let (from, to) = (next, (next + PIECE).min(size));
+                let arrived = &arrived;
+                working.push(async move {
+                    let _slot = slot;
+                    self.part(from, to, arrived).await
+                });
+                next = to;
+            }
+            match working.next().await {
+                Some(done) => drop(done?),
+                None => return Ok(()),
+            }
+        }
     }
-    tokio::time::sleep(wait).await;
+
+    // Fetches one part, trying again what breaks off.
+    async fn part(&self, from: u64, to: u64, arrived: &AtomicU64) -> Result<Served> {
+        let (mut at, mut tried) = (from, 1);
+        loop {
+            match self.transfer(&mut at, to, arrived).await {
+                Ok(served) => return Ok(served),
+                Err(broken) if broken.temporary && tried < self.attempts => {
+                    self.pause(broken, tried).await?;
+                    tried += 1;
+                }
+                Err(broken) => return Err(broken.error),
+            }
+        }
+    }
+
+    async fn pause(&self, broken: Broken, tried: u32) -> Result<()> {
+        let doubling = Duration::from_secs(1 << (tried - 1).min(6));
+        let wait = broken.wait.unwrap_or(doubling).min(LONGEST_WAIT);
+        tracing::warn!(error = %broken.error, ?wait, "download broke off, trying again");
+        if let Some(progress) = self.progress {
+            let seconds = wait.as_secs().max(1);
+            let plural = if seconds == 1 { "" } else { "s" };
+            progress.state(&format!("Retrying in {seconds} second{plural}")).await?;
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    // One request, for `at` to `to`; `at` is how far it came.
+    async fn transfer(&self, at: &mut u64, to: u64, arrived: &AtomicU64) -> Result<Served, Broken> {
+        let wanted = self.wanted;
+        let blob = self.repository.blob_part(wanted, *at, (to < wanted.size).then_some(to)).await?;
+        // A registry that begins anew sends what is here already once more: it is passed over.
+        let (mut offset, whole) = (blob.offset, blob.offset != *at || blob.whole);
+        let end = if whole { wanted.size } else { to };
+        let (chunks, queue) = mpsc::channel::<(u64, Bytes)>(QUEUE);
+        let partial = self.partial.clone();
+        // Writing may wait for the disk: on a thread of its own.
+        let writer = tokio::task::spawn_blocking(move || write(&partial, queue));
+        let mut outcome = Ok(());
+        let mut stream = blob.stream;
+        while let Some(chunk) = stream.next().await {
+            let mut chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    outcome = Err(error.into());
+                    break;
+                }
+            };
+            let begins = offset;
+            offset += chunk.len() as u64;
+            if offset > end {
+                outcome = Err(Broken::for_good(wrong_size(wanted, "more")));
+                break;
+            }
+            let known = at.saturating_sub(begins).min(chunk.len() as u64);
+            let piece = chunk.split_off(known as usize);
+            // The writer has gone: what it has to say comes with its end.
+            if !piece.is_empty() && chunks.send((begins + known, piece)).await.is_err() {
+                break;
+            }
+            let new = offset.saturating_sub(*at);
+            *at = offset.max(*at);
+            let total = arrived.fetch_add(new, Ordering::Relaxed) + new;
+            if let Some(progress) = self.progress {
+                progress.advance("Downloading", total).map_err(Broken::for_good)?;
+            }
+        }
+        drop(chunks);
+        let written = writer.await.map_err(|error| Broken::for_good(error.into()))?;
+        written.map_err(|error| Broken::for_good(error.into()))?;
+        outcome?;
+        if offset < end {
+            return Err(Broken { error: wrong_size(wanted, "fewer"), temporary: true, wait: None });
+        }
+        Ok(if whole { Served::Whole } else { Served::Part })
+    }
+}
+
+fn write(partial: &Partial, mut queue: mpsc::Receiver<(u64, Bytes)>) -> Result<(), ContentError> {
+    while let Some((offset, piece)) = queue.blocking_recv() {
+        partial.write_at(offset, &piece)?;
+    }
     Ok(())
 }
 
-// One attempt. The ingest comes back with what it has got so far.
-async fn transfer(
+/// Downloads a blob that is only kept, such as a configuration.
+pub(crate) async fn fetch(
     repository: &Repository,
+    content: &Content,
     wanted: &Descriptor,
-    ingest: Ingest,
-    progress: Option<&LayerProgress>,
-) -> Result<(Ingest, Result<(), Broken>)> {
-    let blob = match repository.blob(wanted, ingest.offset()).await {
-        Ok(blob) => blob,
-        Err(error) => return Ok((ingest, Err(error.into()))),
-    };
-    let mut offset = blob.offset;
-    let (chunks, queue) = mpsc::channel::<Bytes>(QUEUE);
-    // Hashing and writing may wait for the disk: on a thread of their own.
-    let writer = tokio::task::spawn_blocking(move || write(ingest, offset, queue));
-    let mut outcome = Ok(());
-    let mut stream = blob.stream;
-    while let Some(chunk) = stream.next().await {
-        let chunk = match chunk {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                outcome = Err(error.into());
-                break;
-            }
-        };
-        offset += chunk.len() as u64;
-        if offset > wanted.size {
-            outcome = Err(Broken::for_good(wrong_size(wanted, "more")));
-            break;
-        }
-        // The writer has gone: what it has to say comes with its end.
-        if chunks.send(chunk).await.is_err() {
-            break;
-        }
-        if let Some(progress) = progress {
-            progress.advance("Downloading", offset)?;
+    attempts: u32,
+    slots: &Semaphore,
+) -> Result<()> {
+    loop {
+        let partial = content.partial(&wanted.digest, wanted.size)?;
+        let resumed = partial.ready() > 0;
+        let download = Download { repository, wanted, partial: &partial, attempts, slots, progress: None };
+        download.run().await?;
+        let done = partial.clone();
+        let verified = tokio::task::spawn_blocking(move || {
+            let actual = done.follow().digest().map_err(|error| read_failed(&done, error))?;
+            Ok::<_, ImageError>(done.commit(&actual)?)
+        });
+        match settled(verified.await?, resumed)? {
+            Settled::Done => return Ok(()),
+            Settled::Again => {}
         }
     }
-    drop(chunks);
-    let ingest = writer.await??;
-    if outcome.is_ok() && ingest.offset() < wanted.size {
-        outcome = Err(Broken { error: wrong_size(wanted, "fewer"), temporary: true, wait: None });
-    }
-    Ok((ingest, outcome))
 }
 
-fn write(mut ingest: Ingest, offset: u64, mut queue: mpsc::Receiver<Bytes>) -> Result<Ingest> {
-    if offset != ingest.offset() {
-        // The server does not do ranges.
-        ingest.restart()?;
+/// What became of a blob that arrived.
+pub(crate) enum Settled {
+    /// It is there.
+    Done,
+    /// What an earlier pull had left of it was not right, and is gone: fetch it from its beginning.
+    Again,
+}
+
+/// Tells a wrong blob from one of which a wrong half was lying about.
+pub(crate) fn settled(outcome: Result<()>, resumed: bool) -> Result<Settled> {
+    match outcome {
+        Ok(()) => Ok(Settled::Done),
+        Err(ImageError::Content(ContentError::Mismatch { .. })) if resumed => Ok(Settled::Again),
+        Err(ImageError::Content(ContentError::Mismatch { expected, actual })) => {
+            Err(ImageError::Layer { digest: expected, cause: format!("what was downloaded is {actual}") })
+        }
+        Err(error) => Err(error),
     }
-    while let Some(chunk) = queue.blocking_recv() {
-        ingest.write_all(&chunk).map_err(|source| ContentError::Write { path: "ingest".into(), source })?;
+}
+
+/// A file of the store's own that could not be read, or a transfer that was given up.
+pub(crate) fn read_failed(partial: &Partial, error: std::io::Error) -> ImageError {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => ImageError::Cancelled,
+        _ => ContentError::Read { digest: partial.digest().clone(), source: error }.into(),
     }
-    Ok(ingest)
 }
 
 fn wrong_size(wanted: &Descriptor, what: &str) -> ImageError {

@@ -1,20 +1,20 @@
-//! The layers of a pull: several are downloaded at once while others are unpacked.
+//! The layers of a pull: several are downloaded at once, each unpacked while it comes in.
 
 use crate::Images;
 use crate::catalogue::LayerRow;
-use crate::download::download;
+use crate::download::{Download, Settled, settled};
 use crate::error::{ImageError, Result};
 use crate::progress::{LayerProgress, send, state};
 use crate::shared::Hold;
+use crate::unpack::{Source, unpack};
 use hull_api_types::JsonMessage;
-use hull_archive::Decompressor;
-use hull_content::{Hasher, Lease, digest_of};
+use hull_content::{Lease, Partial, digest_of};
 use hull_registry_client::Repository;
 use hull_types::oci::image::Descriptor;
 use hull_types::{ChainId, DiffId, Digest, short_id};
-use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::OwnedMutexGuard;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
@@ -110,126 +110,103 @@ pub(crate) async fn fetch(
 }
 
 async fn layer(work: Arc<Work>, plan: LayerPlan) -> Result<()> {
-    let progress = LayerProgress::new(short_id(plan.blob.digest.as_str()), plan.blob.size, work.to.clone());
-    fetch_blob(&work, &plan, &progress).await?;
-    progress.state("Download complete").await?;
-    // Another pull may be unpacking the very layer.
-    let once = work.images.keyed().lock(plan.chain.0.as_str()).await;
-    let slot = work.images.unpacking().clone().acquire_owned().await.map_err(|_| ImageError::Cancelled)?;
-    let unpacking = tokio::task::spawn_blocking(move || {
-        // Both go with the thread, which outlives this task when the pull is given up.
-        let _held = (once, slot);
-        unpack(&work, &plan, progress)
-    });
-    unpacking.await?
+    let progress =
+        Arc::new(LayerProgress::new(short_id(plan.blob.digest.as_str()), plan.blob.size, work.to.clone()));
+    let images = work.images.clone();
+    // Another pull may be at the very layer, or at its blob for another: what that one did is not done again.
+    let once: Locks = Arc::new([
+        images.keyed().lock(plan.chain.0.as_str()).await,
+        images.keyed().lock(&blob_key(&plan)).await,
+    ]);
+    work.lease.protect(&plan.blob.digest);
+    if !images.snapshotter().has(&plan.chain) {
+        while let Settled::Again = bring(&work, &plan, &once, &progress).await? {}
+    }
+    progress.state("Pull complete").await
 }
 
-async fn fetch_blob(work: &Work, plan: &LayerPlan, progress: &LayerProgress) -> Result<()> {
-    let images = &work.images;
-    let _once = images.keyed().lock(&format!("blob {}", plan.blob.digest)).await;
-    work.lease.protect(&plan.blob.digest);
-    if images.content().has(&plan.blob.digest) {
-        return Ok(());
+/// Held by a layer's task and by the thread that unpacks it, which outlives the task when the pull is given up.
+type Locks = Arc<[OwnedMutexGuard<()>; 2]>;
+
+fn blob_key(plan: &LayerPlan) -> String {
+    format!("blob {}", plan.blob.digest)
+}
+
+// One layer: its blob, where it is not here, and what is in it.
+async fn bring(
+    work: &Arc<Work>,
+    plan: &LayerPlan,
+    once: &Locks,
+    progress: &Arc<LayerProgress>,
+) -> Result<Settled> {
+    let content = work.images.content();
+    if content.has(&plan.blob.digest) {
+        progress.downloaded().await?;
+        let source = Source::Here(content.reader(&plan.blob.digest)?);
+        unpacked(work, plan, source, once, progress).await?;
+        return Ok(Settled::Done);
     }
     let Some(repository) = &work.repository else {
         return Err(hull_content::ContentError::NotFound(plan.blob.digest.clone()).into());
     };
-    let slot = match images.downloading().try_acquire() {
+    let partial = content.partial(&plan.blob.digest, plan.blob.size)?;
+    let resumed = partial.ready() > 0;
+    // Whatever ends this early, its reader hears of it.
+    let _end = GiveUp(partial.clone());
+    let source = Source::Coming(Box::new(partial.follow()));
+    let downloading = download(work, repository, plan, &partial, progress);
+    let unpacking = unpacked(work, plan, source, once, progress);
+    let ((), actual) = tokio::try_join!(downloading, unpacking)?;
+    let actual = actual.unwrap_or_else(|| plan.blob.digest.clone());
+    let committed = tokio::task::spawn_blocking(move || partial.commit(&actual)).await?;
+    settled(committed.map_err(Into::into), resumed)
+}
+
+struct GiveUp(Partial);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+async fn download(
+    work: &Work,
+    repository: &Repository,
+    plan: &LayerPlan,
+    partial: &Partial,
+    progress: &LayerProgress,
+) -> Result<()> {
+    let slots = work.images.downloading();
+    let slot = match slots.try_acquire() {
         Ok(slot) => slot,
         Err(_) => {
             progress.state("Waiting").await?;
-            images.downloading().acquire().await.map_err(|_| ImageError::Cancelled)?
+            slots.acquire().await.map_err(|_| ImageError::Cancelled)?
         }
     };
-    let attempts = images.config().max_download_attempts;
-    download(repository, images.content(), &plan.blob, attempts, Some(progress)).await?;
+    let attempts = work.images.config().max_download_attempts;
+    let wanted = &plan.blob;
+    Download { repository, wanted, partial, attempts, slots, progress: Some(progress) }.run().await?;
     drop(slot);
-    Ok(())
+    progress.state("Verifying Checksum").await?;
+    progress.downloaded().await
 }
 
-fn unpack(work: &Work, plan: &LayerPlan, progress: LayerProgress) -> Result<()> {
-    let snapshotter = work.images.snapshotter();
-    if !snapshotter.has(&plan.chain) {
-        let file = work.images.content().reader(&plan.blob.digest)?;
-        let counted = Counted { file, read: 0, progress: &progress, given_up: &work.given_up };
-        let failed = |cause: String| ImageError::Unpack { digest: plan.blob.digest.clone(), cause };
-        let plain = Decompressor::detect(counted).map_err(|error| failed(error.to_string()))?;
-        let mut verified =
-            Verified { plain, hasher: Some(Hasher::like(Some(&plan.diff_id.0))), plan, found: None };
-        let applied = snapshotter.apply(plan.parent.as_ref(), &plan.chain, &mut verified);
-        // The reader fails at its end if the layer is not what the configuration says; a driver that did not read
-        // so far is made to.
-        let read = io::copy(&mut verified, &mut io::sink());
-        let wrong = verified.found.filter(|found| *found != plan.diff_id.0);
-        if applied.is_ok() && (read.is_err() || wrong.is_some()) {
-            let _ = snapshotter.remove_layer(&plan.chain);
-        }
-        if work.given_up.load(Ordering::Relaxed) && (applied.is_err() || read.is_err()) {
-            return Err(ImageError::Cancelled);
-        }
-        if let Some(found) = wrong {
-            let cause = format!("its content is {found}, the image's configuration says {}", plan.diff_id.0);
-            return Err(ImageError::Layer { digest: plan.blob.digest.clone(), cause });
-        }
-        applied?;
-        read.map_err(|error| failed(error.to_string()))?;
-    }
-    progress.state_blocking("Pull complete")
-}
-
-// Counts what is read of the compressed file, for the progress bar, and ends when the pull was given up.
-struct Counted<'a> {
-    file: std::fs::File,
-    read: u64,
-    progress: &'a LayerProgress,
-    given_up: &'a AtomicBool,
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given_up.load(Ordering::Relaxed) {
-            return Err(io::Error::other("the pull was cancelled"));
-        }
-        let read = self.file.read(buffer)?;
-        self.read += read as u64;
-        if read > 0 {
-            self.progress.advance("Extracting", self.read).map_err(io::Error::other)?;
-        }
-        Ok(read)
-    }
-}
-
-// Passes the layer's tar on, and fails instead of ending when it is not the one expected: a driver that commits a
-// layer at its reader's end never commits a wrong one.
-struct Verified<'a, R> {
-    plain: R,
-    hasher: Option<Hasher>,
-    plan: &'a LayerPlan,
-    found: Option<Digest>,
-}
-
-impl<R: Read> Read for Verified<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let read = self.plain.read(buffer)?;
-        if read > 0 {
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(&buffer[..read]);
-            }
-            return Ok(read);
-        }
-        if let Some(hasher) = self.hasher.take() {
-            self.found = Some(hasher.finish());
-        }
-        match &self.found {
-            Some(found) if *found != self.plan.diff_id.0 => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "layer content does not match its diff id"))
-            }
-            _ => Ok(0),
-        }
-    }
+async fn unpacked(
+    work: &Arc<Work>,
+    plan: &LayerPlan,
+    source: Source,
+    once: &Locks,
+    progress: &Arc<LayerProgress>,
+) -> Result<Option<Digest>> {
+    let slot = work.images.unpacking().clone().acquire_owned().await.map_err(|_| ImageError::Cancelled)?;
+    let (work, plan, once, progress) = (work.clone(), plan.clone(), once.clone(), progress.clone());
+    let unpacking = move || {
+        let _held = (once, slot);
+        unpack(work.images.snapshotter().as_ref(), &plan, source, &progress, &work.given_up)
+    };
+    tokio::task::spawn_blocking(unpacking).await?
 }
 
 #[cfg(test)]

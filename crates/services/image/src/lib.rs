@@ -43,6 +43,7 @@ mod resolve;
 mod save;
 mod shared;
 mod sweep;
+mod unpack;
 mod uses;
 
 pub use error::{ImageError, Result};

@@ -3,6 +3,7 @@
 use crate::error::{ImageError, Result};
 use hull_api_types::{JsonMessage, JsonProgress};
 use hull_types::size;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
@@ -51,18 +52,36 @@ pub(crate) struct LayerProgress {
     total: u64,
     to: Sender<JsonMessage>,
     last: Mutex<Option<Instant>>,
+    // A layer is unpacked while it comes in; that is told only once it is here, as one line has room for one of them.
+    here: AtomicBool,
+    unpacked: AtomicU64,
 }
 
 impl LayerProgress {
     pub(crate) fn new(id: &str, total: u64, to: Sender<JsonMessage>) -> Self {
-        Self { id: id.into(), total, to, last: Mutex::default() }
+        let (last, here, unpacked) = (Mutex::default(), AtomicBool::default(), AtomicU64::default());
+        Self { id: id.into(), total, to, last, here, unpacked }
     }
     pub(crate) async fn state(&self, status: &str) -> Result<()> {
         send(&self.to, state(&self.id, status)).await
     }
-    /// For blocking threads.
-    pub(crate) fn state_blocking(&self, status: &str) -> Result<()> {
-        self.to.blocking_send(state(&self.id, status)).map_err(|_| ImageError::Cancelled)
+    /// The whole of it is here.
+    pub(crate) async fn downloaded(&self) -> Result<()> {
+        self.state("Download complete").await?;
+        self.here.store(true, Ordering::Relaxed);
+        match self.unpacked.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            so_far => send(&self.to, advance(&self.id, "Extracting", so_far, self.total)).await,
+        }
+    }
+    /// Tells how much of it has been unpacked, in bytes of the blob.
+    pub(crate) fn extracting(&self, current: u64) -> Result<()> {
+        self.unpacked.store(current, Ordering::Relaxed);
+        match self.here.load(Ordering::Relaxed) {
+            true => self.advance("Extracting", current),
+            false if self.to.is_closed() => Err(ImageError::Cancelled),
+            false => Ok(()),
+        }
     }
     /// Tells how far it is, ten times a second at most; a reader that is behind misses some. An error says that
     /// nobody listens any more.

@@ -3,12 +3,11 @@
 use crate::Images;
 use crate::catalogue::{CONFIG_LIMIT, Change, ImageRow, LayerRow, Record, ReferenceRow};
 use crate::documents::{self, Document};
-use crate::download::download;
 use crate::error::{ImageError, Result};
 use crate::layers::{self, LayerPlan};
 use crate::progress::{line, send};
 use crate::shared::Hold;
-use crate::{auth, hello};
+use crate::{auth, download, hello};
 use hull_api_types::{AuthConfig, JsonMessage};
 use hull_content::Lease;
 use hull_registry_client::{MANIFEST_LIMIT, Repository};
@@ -173,7 +172,7 @@ impl Pull<'_> {
             Ok(bytes) => bytes,
             Err(_) => {
                 let (content, attempts) = (self.images.content(), self.images.config().max_download_attempts);
-                download(repository, content, wanted, attempts, None).await?;
+                download::fetch(repository, content, wanted, attempts, self.images.downloading()).await?;
                 self.read(&wanted.digest, CONFIG_LIMIT).await?
             }
         };

@@ -412,8 +412,52 @@ async fn killed_in_the_middle() {
     let engine = Engine::open(data.path());
     assert_eq!((engine.images.count(), engine.snapshotter.layers().len()), (0, 0));
     assert_eq!(engine.content.list().unwrap(), []);
+    // Half of the layer is there, and the next pull asks for the other half only.
+    assert_eq!(fs::read_dir(&ingest).unwrap().count(), 1);
+    let proxy = Proxy::start(&registry.address, Fault::None).await;
+    engine.must_pull(&format!("{}/library/busybox", proxy.address)).await;
+    assert!(proxy.asked().contains("range: bytes="), "{}", proxy.asked());
     assert_eq!(fs::read_dir(&ingest).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_half_is_fetched_anew() {
+    let registry = Registry::with(&["busybox"]);
+    let data = tempfile::tempdir().unwrap();
+    let layout = layouts().join("busybox");
+    let manifest =
+        read_json(&blob_path(&layout, &read_json(&layout.join("index.json"))["manifests"][0]["digest"]));
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap().replace(':', "-");
+    let ingest = data.path().join("content/ingest");
+    fs::create_dir_all(&ingest).unwrap();
+    fs::write(ingest.join(layer), [7; 200_000]).unwrap();
+    let engine = Engine::open(data.path());
     engine.must_pull(&registry.name("library/busybox")).await;
+    assert_eq!(fs::read_dir(&ingest).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn one_of_two_pulls_can_go() {
+    let registry = Registry::with(&["busybox"]);
+    let proxy = Proxy::start(&registry.address, Fault::StallOnce(300_000)).await;
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::open(data.path());
+    let name = format!("{}/library/busybox", proxy.address);
+    let reference = name.parse().unwrap();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
+    let images = engine.images.clone();
+    let first = tokio::spawn(async move { images.pull(&reference, None, None, sender).await });
+    while receiver.recv().await.is_some_and(|message| message.status != "Downloading") {}
+    let mut second = Box::pin(engine.pull(&name));
+    tokio::select! {
+        _ = &mut second => panic!("the second pull did not wait for the first, which stalls"),
+        () = tokio::time::sleep(std::time::Duration::from_millis(200)) => {}
+    }
+    // The client of the first goes; the second takes over where it was.
+    first.abort();
+    let id = second.await.0.unwrap();
+    assert!(engine.images.resolve(id.as_str(), None).is_ok());
+    assert!(proxy.asked().contains("range: bytes="), "{}", proxy.asked());
 }
 
 #[tokio::test]

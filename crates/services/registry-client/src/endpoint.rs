@@ -1,7 +1,9 @@
 //! Which servers stand for a name, and how far each is trusted.
 
 use crate::error::RegistryError;
+use crate::transport::Trust;
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 use std::net::IpAddr;
 
 const HUB: &str = "docker.io";
@@ -14,19 +16,65 @@ pub(crate) struct Endpoint {
     pub(crate) base: Url,
     /// Whether the caller's credentials are meant for it: they are not for a mirror.
     pub(crate) credentials: bool,
-    /// Whether its certificate need not be verified.
-    pub(crate) insecure: bool,
+    /// What its certificate is verified against, and what it is shown.
+    pub(crate) trust: Trust,
     /// Whether it stands in for another server, which is tried after it.
     pub(crate) mirror: bool,
+    /// What is asked of it.
+    pub(crate) capabilities: Capabilities,
+    /// Sent with every request.
+    pub(crate) headers: HeaderMap,
+    /// Whether `base` is the API's root itself: `v2/` is not appended.
+    pub(crate) bare: bool,
+}
+
+/// What a server is asked (`capabilities` of `hosts.toml`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    /// What a tag stands for.
+    pub(crate) resolve: bool,
+    /// Manifests by digest, and blobs.
+    pub(crate) pull: bool,
+    /// To take images.
+    pub(crate) push: bool,
+}
+
+impl Capabilities {
+    pub(crate) const ALL: Self = Self { resolve: true, pull: true, push: true };
+    pub(crate) const MIRROR: Self = Self { push: false, ..Self::ALL };
 }
 
 impl Endpoint {
+    /// The server at `base` itself.
+    pub(crate) fn own(base: Url, insecure: bool) -> Self {
+        let trust = Trust { insecure, ..Trust::default() };
+        let headers = HeaderMap::new();
+        Self {
+            base,
+            credentials: true,
+            trust,
+            mirror: false,
+            capabilities: Capabilities::ALL,
+            headers,
+            bare: false,
+        }
+    }
+    /// One that stands in for another: credentials are not for it.
+    pub(crate) fn stand_in(base: Url, insecure: bool) -> Self {
+        Self {
+            credentials: false,
+            mirror: true,
+            capabilities: Capabilities::MIRROR,
+            ..Self::own(base, insecure)
+        }
+    }
     pub(crate) fn authority(&self) -> String {
         authority(&self.base)
     }
     /// The URL of `path` below `/v2/`.
     pub(crate) fn url(&self, path: &str) -> Result<Url, RegistryError> {
-        self.base.join("v2/").and_then(|v2| v2.join(path)).map_err(|_| RegistryError::Endpoint(path.into()))
+        let root = if self.bare { Ok(self.base.clone()) } else { self.base.join("v2/") };
+        root.and_then(|root| root.join(path)).map_err(|_| RegistryError::Endpoint(path.into()))
     }
 }
 
@@ -110,21 +158,26 @@ pub(crate) fn endpoints(
         for mirror in mirrors {
             let base = mirror_url(mirror)?;
             let insecure = insecure(&authority(&base));
-            found.push(Endpoint { base, credentials: false, insecure, mirror: true });
+            found.push(Endpoint::stand_in(base, insecure));
         }
     }
-    let host = if domain == HUB { HUB_SERVER } else { domain };
+    let host = server_of(domain);
     let lax = insecure(host);
     // Plain http comes second and only for a registry that was listed: a failing https never opens it for others.
     for scheme in if lax { &["https", "http"][..] } else { &["https"] } {
         let base = Url::parse(&format!("{scheme}://{host}/"));
         let base = base.map_err(|_| RegistryError::Endpoint(host.into()))?;
-        found.push(Endpoint { base, credentials: true, insecure: lax, mirror: false });
+        found.push(Endpoint::own(base, lax));
     }
     Ok(found)
 }
 
-fn mirror_url(text: &str) -> Result<Url, RegistryError> {
+/// The server of a registry's domain, which differs for Docker's own.
+pub(crate) fn server_of(domain: &str) -> &str {
+    if domain == HUB { HUB_SERVER } else { domain }
+}
+
+pub(crate) fn mirror_url(text: &str) -> Result<Url, RegistryError> {
     let failed = || RegistryError::Endpoint(text.into());
     let with_slash = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
     let mut url = Url::parse(&with_slash).map_err(|_| failed())?;

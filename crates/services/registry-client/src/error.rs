@@ -10,7 +10,7 @@ pub enum RegistryError {
     /// The registry could not be reached, or the connection broke.
     #[error("{method} \"{url}\": {cause}")]
     Transport {
-        /// `Get`, `Head` or `Post`.
+        /// `Get`, `Head`, `Post`, `Put` or `Patch`.
         method: &'static str,
         /// What was asked for.
         url: String,
@@ -37,6 +37,9 @@ pub enum RegistryError {
         /// The registry's own words.
         cause: String,
     },
+    /// The repository may not be written to.
+    #[error("{0}")]
+    PushDenied(String),
     /// The repository has no such tag or digest.
     #[error("manifest for {reference} not found: {cause}")]
     ManifestUnknown {
@@ -108,6 +111,14 @@ pub enum RegistryError {
     /// A registry's name or a mirror's URL is no place to connect to.
     #[error("invalid registry endpoint {0:?}")]
     Endpoint(String),
+    /// A `hosts.toml` that says nothing that can be followed.
+    #[error("read {path}: {cause}", path = path.display())]
+    Hosts {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// Certificates for a registry could not be used.
     #[error("load certificates for registry from {path}: {cause}", path = path.display())]
     Certificates {
@@ -148,6 +159,7 @@ impl HasKind for RegistryError {
     fn kind(&self) -> Kind {
         match self {
             Self::Unauthorized(_) => Kind::Unauthorized,
+            Self::PushDenied(_) => Kind::Forbidden,
             Self::Denied { .. } | Self::ManifestUnknown { .. } | Self::NameUnknown { .. } => Kind::NotFound,
             Self::Realm { .. } => Kind::Forbidden,
             Self::Endpoint(_) | Self::Address(_) => Kind::InvalidParameter,
@@ -160,6 +172,7 @@ impl HasKind for RegistryError {
             | Self::Redirect { .. }
             | Self::Answer { .. }
             | Self::Certificates { .. }
+            | Self::Hosts { .. }
             | Self::Client { .. } => Kind::Internal,
         }
     }

@@ -1,10 +1,11 @@
 //! Pulling from registries (OCI distribution specification; Docker Registry HTTP API V2), and logging in to them.
 //!
 //! ```text
-//!   ImageRef ─► Registry::repository ─► Repository ─┬─ resolve  → Descriptor (+ document)
+//!   ImageRef ─► Registry::repository ─► Repository ─┬─ resolve  → Descriptor (+ document);  tags
 //!                     │                             ├─ manifest → document
-//!       endpoints: mirrors of docker.io,            └─ blob     → stream of Bytes, from an offset
-//!       https, http (loopback and listed only)
+//!       endpoints: hosts.toml, mirrors of           ├─ blob     → stream of Bytes, from an offset
+//!       docker.io, https, http (loopback and        └─ push: blobs asked for, mounted, uploaded; manifests put
+//!       listed only)
 //!                     │ 401
 //!                     └─► challenge ─► basic, or token server
 //! ```
@@ -25,12 +26,15 @@
 mod challenge;
 mod endpoint;
 mod error;
+mod hosts;
 mod login;
+mod push;
 mod repository;
 mod token;
 mod transport;
 
 pub use error::RegistryError;
+pub use push::{Begun, Payload, Sent, Upload};
 pub use repository::{Blob, MANIFEST_LIMIT, Repository, Resolved};
 
 use endpoint::Endpoint;
@@ -48,7 +52,8 @@ pub struct Config {
     /// `host`, `host:port` or CIDR: registries that may be spoken to by http or with certificates that do not
     /// verify. Loopback always may.
     pub insecure: Vec<String>,
-    /// Where `<host:port>/*.crt`, `*.cert` and `*.key` are, such as /etc/docker/certs.d.
+    /// Where `<host:port>/hosts.toml` (containerd's) and `<host:port>/*.crt`, `*.cert` and `*.key` (Docker's) are,
+    /// such as /etc/docker/certs.d.
     pub certs_dir: Option<PathBuf>,
     /// What Hull calls itself.
     pub user_agent: String,
@@ -115,15 +120,28 @@ impl Registry {
     /// The repository of `reference`, with these credentials.
     pub fn repository(&self, reference: &ImageRef, auth: Option<Auth>) -> Repository {
         let auth = auth.filter(|auth| !auth.is_empty());
-        Repository::new(self.transport.clone(), reference.bare(), auth)
+        let scope = format!("repository:{}:pull", reference.path());
+        Repository::new(self.transport.clone(), reference.bare(), auth, scope)
+    }
+    /// The repository of `reference`, to push to. `sources` are repositories of the same registry that blobs may be
+    /// mounted from.
+    pub fn pusher(&self, reference: &ImageRef, sources: &[String], auth: Option<Auth>) -> Repository {
+        let auth = auth.filter(|auth| !auth.is_empty());
+        let mut scope = format!("repository:{}:pull,push", reference.path());
+        for source in sources.iter().filter(|source| *source != reference.path()) {
+            scope.push_str(&format!(" repository:{source}:pull"));
+        }
+        Repository::new(self.transport.clone(), reference.bare(), auth, scope)
     }
     /// Gets what is at an address (`docker import URL`): its length where the server says it, and its bytes.
     pub async fn fetch(&self, url: &str) -> Result<Fetched, RegistryError> {
         let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(parsed) = parsed else { return Err(RegistryError::Address(url.into())) };
         let get = reqwest::Method::GET;
-        let response =
-            self.transport.send(get.clone(), parsed.clone(), Default::default(), None, false).await?;
+        let response = self
+            .transport
+            .send(get.clone(), parsed.clone(), Default::default(), None, &transport::Trust::default())
+            .await?;
         let status = response.status().as_u16();
         if status >= 400 {
             return Err(RegistryError::Fetch { url: url.into(), status });
@@ -148,7 +166,12 @@ async fn endpoints(
     mirrors: &[String],
 ) -> Result<Vec<Endpoint>, RegistryError> {
     let lax = transport.insecure.covers(domain) || by_address(transport, domain).await;
-    endpoint::endpoints(domain, mirrors, |host| transport.insecure.covers(host) || (lax && host == domain))
+    let covers = |host: &str| transport.insecure.covers(host) || (lax && host == domain);
+    let own = endpoint::endpoints(domain, mirrors, covers)?;
+    match transport.certs_dir().map(|all| hosts::read(all, domain)).transpose()?.flatten() {
+        Some(file) => file.endpoints(domain, own, covers),
+        None => Ok(own),
+    }
 }
 
 // A listed network covers names that lead into it, as with Docker: only then is a name looked up here.

@@ -6,7 +6,6 @@ use crate::repository::challenge_of;
 use crate::token::{self, Authorization};
 use crate::transport::Transport;
 use crate::{Auth, endpoints};
-use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
 
 pub(crate) async fn login(
@@ -56,7 +55,7 @@ async fn ping(
     authorization: Option<Authorization>,
 ) -> Result<Response, RegistryError> {
     let value = authorization.map(|authorization| authorization.value);
-    transport.send(Method::GET, endpoint.url("")?, HeaderMap::new(), value, endpoint.insecure).await
+    transport.send(Method::GET, endpoint.url("")?, endpoint.headers.clone(), value, &endpoint.trust).await
 }
 
 fn refused(endpoint: &Endpoint, response: &Response) -> RegistryError {

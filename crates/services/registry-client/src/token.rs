@@ -4,13 +4,15 @@
 use crate::challenge::Challenge;
 use crate::endpoint::{Endpoint, authority, host_of};
 use crate::error::{RegistryError, codes};
-use crate::transport::Transport;
+use crate::transport::{Transport, Trust};
 use crate::{Auth, read_limited};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Docker's name as an OAuth2 client; registries keep it apart from others' in their policies.
@@ -73,8 +75,64 @@ fn secret(text: &str) -> Result<HeaderValue, RegistryError> {
     Ok(value)
 }
 
-/// A token for `challenge`, asked of the server that it names. `scope` is what to ask for where the challenge
-/// names none; `keep` asks for an identity token also.
+/// Tokens that are still good, by what they were given for. Asking for one takes two round trips.
+#[derive(Default)]
+pub(crate) struct Tokens(Mutex<HashMap<TokenKey, Authorization>>);
+
+/// Registry, scopes, and a hash of the credentials: a token serves none but those who could have had it themselves.
+pub(crate) type TokenKey = (String, String, [u8; 32]);
+
+impl Tokens {
+    pub(crate) fn key(endpoint: &Endpoint, scope: &str, auth: Option<&Auth>) -> TokenKey {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        if let Some(auth) = auth {
+            for secret in [&auth.username, &auth.password, &auth.identity_token, &auth.registry_token] {
+                context.update(&(secret.len() as u64).to_le_bytes());
+                context.update(secret.as_bytes());
+            }
+        }
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        (endpoint.authority(), scope.into(), hash)
+    }
+    pub(crate) fn get(&self, key: &TokenKey) -> Option<Authorization> {
+        self.lock().get(key).filter(|held| held.is_fresh()).cloned()
+    }
+    pub(crate) fn keep(&self, key: TokenKey, authorization: &Authorization) {
+        let mut held = self.lock();
+        held.retain(|_, held| held.is_fresh());
+        held.insert(key, authorization.clone());
+    }
+    pub(crate) fn forget(&self, key: &TokenKey) {
+        self.lock().remove(key);
+    }
+    fn lock(&self) -> MutexGuard<'_, HashMap<TokenKey, Authorization>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The union of two lists of scopes, `repository:NAME:ACTION,ACTION` each, separated by spaces.
+pub(crate) fn scopes(one: &str, other: &str) -> String {
+    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+    for scope in one.split(' ').chain(other.split(' ')).filter(|scope| !scope.is_empty()) {
+        let (resource, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));
+        let place = all.iter().position(|(known, _)| *known == resource).unwrap_or_else(|| {
+            all.push((resource, Vec::new()));
+            all.len() - 1
+        });
+        for action in actions.split(',').filter(|action| !action.is_empty()) {
+            if !all[place].1.contains(&action) {
+                all[place].1.push(action);
+            }
+        }
+    }
+    let text: Vec<String> =
+        all.into_iter().map(|(resource, actions)| format!("{resource}:{}", actions.join(","))).collect();
+    text.join(" ")
+}
+
+/// A token for `challenge`, asked of the server that it names. `scope` is what to ask for besides what the challenge
+/// names; `keep` asks for an identity token also.
 pub(crate) async fn fetch(
     transport: &Transport,
     endpoint: &Endpoint,
@@ -92,9 +150,12 @@ pub(crate) async fn fetch(
     if auth.is_some() {
         check_realm(endpoint, &url)?;
     }
-    let insecure = transport.insecure.covers(&authority(&url));
+    let trust = match authority(&url) == endpoint.authority() {
+        true => endpoint.trust.clone(),
+        false => Trust::lax(transport.insecure.covers(&authority(&url))),
+    };
     let service = challenge.get("service").unwrap_or_default();
-    let scope = challenge.get("scope").or(scope).unwrap_or_default();
+    let scope = &scopes(challenge.get("scope").unwrap_or_default(), scope.unwrap_or_default());
     let refresh = auth.map(|auth| auth.identity_token.as_str()).filter(|token| !token.is_empty());
     let response = match refresh {
         Some(refresh) => {
@@ -105,9 +166,9 @@ pub(crate) async fn fetch(
                 ("scope", scope),
                 ("refresh_token", refresh),
             ];
-            transport.post(url.clone(), encode(&url, &form), insecure).await?
+            transport.post(url.clone(), encode(&url, &form), &trust).await?
         }
-        None => get(transport, url.clone(), service, scope, auth, keep, insecure).await?,
+        None => get(transport, url.clone(), service, scope, auth, keep, &trust).await?,
     };
     granted(&url, response).await
 }
@@ -119,7 +180,7 @@ async fn get(
     scope: &str,
     auth: Option<&Auth>,
     keep: bool,
-    insecure: bool,
+    trust: &Trust,
 ) -> Result<Response, RegistryError> {
     {
         let mut query = url.query_pairs_mut();
@@ -138,7 +199,7 @@ async fn get(
         }
     }
     let authorization = auth.map(basic).transpose()?.map(|authorization| authorization.value);
-    transport.send(Method::GET, url, HeaderMap::new(), authorization, insecure).await
+    transport.send(Method::GET, url, HeaderMap::new(), authorization, trust).await
 }
 
 // The registry says where its tokens are had: whoever controls it, or the line to it, could name a place of theirs.
@@ -201,7 +262,7 @@ mod tests {
     use super::*;
 
     fn endpoint(base: &str) -> Endpoint {
-        Endpoint { base: Url::parse(base).unwrap(), credentials: true, insecure: false, mirror: false }
+        Endpoint::own(Url::parse(base).unwrap(), false)
     }
 
     #[test]
@@ -217,6 +278,16 @@ mod tests {
             let url = Url::parse(realm).unwrap();
             assert_eq!(check_realm(&endpoint(registry), &url).is_ok(), allowed, "{registry} {realm}");
         }
+    }
+
+    #[test]
+    fn scopes_are_joined() {
+        assert_eq!(scopes("repository:a/b:pull", "repository:a/b:pull,push"), "repository:a/b:pull,push");
+        assert_eq!(scopes("", "repository:a:pull"), "repository:a:pull");
+        assert_eq!(
+            scopes("repository:h:5/a:push", "repository:c:pull repository:h:5/a:pull"),
+            "repository:h:5/a:push,pull repository:c:pull"
+        );
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use crate::Config;
 use crate::endpoint::{Insecure, authority, host_of};
 use crate::error::RegistryError;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use crate::token::Tokens;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE};
 use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode, Url};
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,13 +22,34 @@ const REDIRECTS: usize = 10;
 pub(crate) struct Transport {
     config: Config,
     pub(crate) insecure: Insecure,
-    clients: Mutex<HashMap<(String, bool), Client>>,
+    clients: Mutex<HashMap<(String, Trust, bool), Client>>,
+    pub(crate) tokens: Tokens,
+}
+
+/// How far a server is trusted, and who we are to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Trust {
+    /// Whether its certificate need not be verified.
+    pub(crate) insecure: bool,
+    /// Authorities besides the system's.
+    pub(crate) authorities: Vec<PathBuf>,
+    /// A client certificate and its key, which may be one file.
+    pub(crate) client: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+impl Trust {
+    pub(crate) fn lax(insecure: bool) -> Self {
+        Self { insecure, ..Self::default() }
+    }
 }
 
 impl Transport {
     pub(crate) fn new(config: Config) -> Self {
         let insecure = Insecure::parse(&config.insecure);
-        Self { config, insecure, clients: Mutex::default() }
+        Self { config, insecure, clients: Mutex::default(), tokens: Tokens::default() }
+    }
+    pub(crate) fn certs_dir(&self) -> Option<&Path> {
+        self.config.certs_dir.as_deref()
     }
     pub(crate) fn mirrors(&self) -> &[String] {
         &self.config.mirrors
@@ -40,7 +62,7 @@ impl Transport {
         url: Url,
         mut headers: HeaderMap,
         authorization: Option<HeaderValue>,
-        insecure: bool,
+        trust: &Trust,
     ) -> Result<Response, RegistryError> {
         let first = url.clone();
         if let Some(authorization) = authorization {
@@ -48,12 +70,10 @@ impl Transport {
         }
         let mut url = url;
         for _ in 0..=REDIRECTS {
-            let lax = if url.origin() == first.origin() {
-                insecure
-            } else {
-                self.insecure.covers(&authority(&url))
+            let client = match url.origin() == first.origin() {
+                true => self.client(&url, trust, false)?,
+                false => self.client(&url, &Trust::lax(self.insecure.covers(&authority(&url))), false)?,
             };
-            let client = self.client(&url, lax)?;
             let request = client.request(method.clone(), url.clone()).headers(headers.clone());
             let response = request.send().await.map_err(|error| broken(&method, &url, &error))?;
             if !is_redirect(response.status()) {
@@ -67,7 +87,11 @@ impl Transport {
                 return Err(RegistryError::Redirect { method: verb(&method), url, target });
             };
             if next.origin() != first.origin() {
-                headers.remove(AUTHORIZATION);
+                // Neither credentials nor what an administrator has sent along to that server.
+                let all = std::mem::take(&mut headers);
+                for kept in [ACCEPT, RANGE] {
+                    headers.extend(all.get_all(&kept).iter().map(|value| (kept.clone(), value.clone())));
+                }
             }
             url = next;
         }
@@ -80,32 +104,48 @@ impl Transport {
         &self,
         url: Url,
         body: String,
-        insecure: bool,
+        trust: &Trust,
     ) -> Result<Response, RegistryError> {
-        let request = self.client(&url, insecure)?.post(url.clone());
+        let request = self.client(&url, trust, false)?.post(url.clone());
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
         request.send().await.map_err(|error| broken(&Method::POST, &url, &error))
     }
 
+    /// Sends one request with a body, following no redirect: the body is read once. Answers may take as long as
+    /// they like: whoever sends watches over that.
+    pub(crate) async fn upload(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: reqwest::Body,
+        trust: &Trust,
+    ) -> Result<Response, RegistryError> {
+        let request = self.client(url, trust, true)?.request(method.clone(), url.clone());
+        request.headers(headers).body(body).send().await.map_err(|error| broken(&method, url, &error))
+    }
+
     // One client a host: each has that host's certificates, and its pool of connections.
-    fn client(&self, url: &Url, insecure: bool) -> Result<Client, RegistryError> {
-        let key = (authority(url), insecure);
+    fn client(&self, url: &Url, trust: &Trust, patient: bool) -> Result<Client, RegistryError> {
+        let key = (authority(url), trust.clone(), patient);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build(&key.0, insecure)?;
+        let client = self.build(&key.0, trust, patient)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
 
-    fn build(&self, authority: &str, insecure: bool) -> Result<Client, RegistryError> {
+    fn build(&self, authority: &str, trust: &Trust, patient: bool) -> Result<Client, RegistryError> {
         let mut builder = Client::builder()
             .user_agent(&self.config.user_agent)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .tls_danger_accept_invalid_certs(insecure);
+            .tls_danger_accept_invalid_certs(trust.insecure);
+        if !patient {
+            builder = builder.read_timeout(READ_TIMEOUT);
+        }
         let host = host_of(authority);
         // As Go's ProxyFromEnvironment: loopback is never behind a proxy.
         if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
@@ -120,6 +160,14 @@ impl Transport {
                 builder = builder.identity(identity);
             }
         }
+        for path in &trust.authorities {
+            for certificate in bundle(path)? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        if let Some((certificate, key)) = &trust.client {
+            builder = builder.identity(joined(certificate, key.as_deref())?);
+        }
         builder
             .build()
             .map_err(|error| RegistryError::Client { host: authority.into(), cause: innermost(&error) })
@@ -131,7 +179,7 @@ fn is_redirect(status: StatusCode) -> bool {
 }
 
 // A redirect must not lead out of TLS, where anyone on the way could answer, unless to a server listed as insecure.
-fn may_follow(from: &Url, to: &Url, insecure: &Insecure) -> bool {
+pub(crate) fn may_follow(from: &Url, to: &Url, insecure: &Insecure) -> bool {
     match to.scheme() {
         "https" => true,
         "http" => from.scheme() == "http" || insecure.covers(&authority(to)),
@@ -142,22 +190,32 @@ fn may_follow(from: &Url, to: &Url, insecure: &Insecure) -> bool {
 fn roots(directory: &Path) -> Result<Vec<Certificate>, RegistryError> {
     let mut found = Vec::new();
     for path in files(directory, "crt")? {
-        let bytes = fs::read(&path).map_err(|error| unusable(&path, error))?;
-        found.extend(Certificate::from_pem_bundle(&bytes).map_err(|error| unusable(&path, error))?);
+        found.extend(bundle(&path)?);
     }
     Ok(found)
+}
+
+fn bundle(path: &Path) -> Result<Vec<Certificate>, RegistryError> {
+    let bytes = fs::read(path).map_err(|error| unusable(path, error))?;
+    Certificate::from_pem_bundle(&bytes).map_err(|error| unusable(path, error))
 }
 
 fn identity(directory: &Path) -> Result<Option<Identity>, RegistryError> {
     let Some(certificate) = files(directory, "cert")?.into_iter().next() else { return Ok(None) };
     let key = certificate.with_extension("key");
-    let mut pem = fs::read(&certificate).map_err(|error| unusable(&certificate, error))?;
-    pem.push(b'\n');
-    pem.extend(
-        fs::read(&key)
-            .map_err(|error| unusable(&key, format!("missing key for {certificate:?}: {error}")))?,
-    );
-    Identity::from_pem(&pem).map(Some).map_err(|error| unusable(&certificate, error))
+    joined(&certificate, Some(&key)).map(Some)
+}
+
+fn joined(certificate: &Path, key: Option<&Path>) -> Result<Identity, RegistryError> {
+    let mut pem = fs::read(certificate).map_err(|error| unusable(certificate, error))?;
+    if let Some(key) = key {
+        pem.push(b'\n');
+        pem.extend(
+            fs::read(key)
+                .map_err(|error| unusable(key, format!("missing key for {certificate:?}: {error}")))?,
+        );
+    }
+    Identity::from_pem(&pem).map_err(|error| unusable(certificate, error))
 }
 
 fn files(directory: &Path, extension: &str) -> Result<Vec<std::path::PathBuf>, RegistryError> {
@@ -178,6 +236,8 @@ pub(crate) fn verb(method: &Method) -> &'static str {
     match *method {
         Method::HEAD => "Head",
         Method::POST => "Post",
+        Method::PUT => "Put",
+        Method::PATCH => "Patch",
         _ => "Get",
     }
 }

@@ -367,3 +367,156 @@ async fn nobody_there_is_said_as_go_says_it() {
     assert_eq!(error.to_string(), expected);
     assert!(error.is_temporary());
 }
+
+#[tokio::test]
+async fn tags_come_in_pages_of_the_same_server() {
+    let server = Server::start(|request| match request.target.as_str() {
+        "/v2/a/tags/list?n=1000" => Answer::new(200, r#"{"name":"a","tags":["1","2","bad tag"]}"#)
+            .with("link", "</v2/a/tags/list?n=1000&last=2>; rel=\"next\""),
+        "/v2/a/tags/list?n=1000&last=2" => Answer::new(200, r#"{"name":"a","tags":["3"]}"#)
+            .with("link", "<http://127.0.0.2:1/v2/a/tags/list>; rel=\"next\""),
+        "/v2/none/tags/list?n=1000" => Answer::new(200, r#"{"name":"none","tags":null}"#),
+        _ => Answer::new(404, ""),
+    })
+    .await;
+    let image = name(&server, "a");
+    assert_eq!(registry().repository(&image, None).tags().await.unwrap(), ["1", "2", "3"]);
+    let image = name(&server, "none");
+    assert!(registry().repository(&image, None).tags().await.unwrap().is_empty());
+    let image = name(&server, "gone");
+    assert_eq!(registry().repository(&image, None).tags().await.unwrap_err().kind(), Kind::Internal);
+}
+
+#[tokio::test]
+async fn hosts_toml_names_the_servers() {
+    let mirror = Server::start(|_| manifest()).await;
+    let broken = Server::start(|_| Answer::new(500, "")).await;
+    let certs = tempfile::tempdir().unwrap();
+    let folder = certs.path().join("r.example");
+    std::fs::create_dir(&folder).unwrap();
+    let text = format!(
+        "[host.\"http://{}\"]\ncapabilities = [\"pull\"]\n[host.\"http://{}\"]\n[host.\"http://{1}\".header]\nx-team = \"a\"\n",
+        broken.address, mirror.address
+    );
+    std::fs::write(folder.join("hosts.toml"), text).unwrap();
+    let registry = Registry::new(Config { certs_dir: Some(certs.path().into()), ..Config::default() });
+    let image: ImageRef = "r.example/a/b:1".parse().unwrap();
+    let repository = registry.repository(&image, ann());
+    repository.resolve(&image).await.unwrap();
+    // Tags are not resolved by one that only pulls.
+    assert!(broken.requests().is_empty());
+    let seen = &mirror.requests()[0];
+    assert_eq!((seen.header("x-team"), seen.header("authorization")), ("a", ""));
+    let pinned = image.with_digest(digest(MANIFEST.as_bytes()));
+    registry.repository(&pinned, ann()).resolve(&pinned).await.unwrap();
+    assert!(!broken.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_serves_until_it_ends_and_only_who_asked_for_it() {
+    let server = Server::start(|request| match request.header("authorization") {
+        _ if request.target.starts_with("/token") => Answer::new(200, r#"{"token":"t","expires_in":300}"#),
+        "Bearer t" => manifest(),
+        _ => {
+            let challenge = format!(
+                "Bearer realm=\"http://{}/token\",service=\"s\",scope=\"repository:a/b:pull\"",
+                request.header("host")
+            );
+            Answer::new(401, "").with("www-authenticate", challenge)
+        }
+    })
+    .await;
+    let image = name(&server, "a/b:1");
+    let registry = registry();
+    let asked = || server.requests().iter().filter(|request| request.target.starts_with("/token")).count();
+    for _ in 0..2 {
+        registry.repository(&image, ann()).resolve(&image).await.unwrap();
+    }
+    assert_eq!(asked(), 1);
+    registry.repository(&image, None).resolve(&image).await.unwrap();
+    assert_eq!(asked(), 2);
+}
+
+fn payload(bytes: &'static [u8]) -> hull_registry_client::Payload {
+    let piece = bytes::Bytes::from_static(bytes);
+    hull_registry_client::Payload {
+        length: Some(bytes.len() as u64),
+        stream: futures::stream::iter([Ok(piece)]).boxed(),
+    }
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_it_broke_off() {
+    let server = Server::start(|request| match (request.method.as_str(), request.target.as_str()) {
+        ("GET", "/v2/") => Answer::new(200, "{}"),
+        ("POST", _) => Answer::new(202, "").with("location", "/v2/a/blobs/uploads/1?state=x"),
+        ("PATCH", "/v2/a/blobs/uploads/1?state=x") => Answer::new(500, ""),
+        ("GET", "/v2/a/blobs/uploads/1?state=x") => {
+            Answer::new(204, "").with("location", "/v2/a/blobs/uploads/2").with("range", "0-2")
+        }
+        ("PATCH", "/v2/a/blobs/uploads/2") => Answer::new(202, "").with("location", "/v2/a/blobs/uploads/3"),
+        ("PUT", target) if target.starts_with("/v2/a/blobs/uploads/3?digest=sha256") => Answer::new(201, ""),
+        _ => Answer::new(404, ""),
+    })
+    .await;
+    let repository = registry().pusher(&name(&server, "a"), &[], None);
+    repository.connect_to_push().await.unwrap();
+    let digest = digest(b"abcdef");
+    let Ok(hull_registry_client::Begun::Upload(mut upload)) = repository.begin_upload(None).await else {
+        panic!("no upload")
+    };
+    let sent = Arc::default();
+    let broken = upload.send(0, payload(b"abcdef"), Some(&digest), Arc::clone(&sent)).await.unwrap_err();
+    assert!(broken.is_temporary());
+    assert_eq!(upload.received().await, Some(3));
+    upload.send(3, payload(b"def"), Some(&digest), sent).await.unwrap();
+    upload.finish(&digest).await.unwrap();
+    let patches: Vec<Request> =
+        server.requests().into_iter().filter(|request| request.method == "PATCH").collect();
+    assert_eq!((patches[1].header("content-range"), patches[1].body.as_str()), ("3-5", "def"));
+}
+
+#[tokio::test]
+async fn uploads_elsewhere_get_no_credentials() {
+    let elsewhere = Server::start(|request| match request.method.as_str() {
+        "PATCH" => Answer::new(202, "").with("location", "/up/2"),
+        _ => Answer::new(201, ""),
+    })
+    .await;
+    let place = format!("http://{}/up/1", elsewhere.address);
+    let server =
+        Server::start(move |request| match (request.method.as_str(), request.header("authorization")) {
+            (_, "") => Answer::new(401, "").with("www-authenticate", "Basic realm=\"x\""),
+            ("POST", _) => Answer::new(202, "").with("location", place.clone()),
+            _ => Answer::new(200, ""),
+        })
+        .await;
+    let repository = registry().pusher(&name(&server, "a"), &[], ann());
+    repository.connect_to_push().await.unwrap();
+    let Ok(hull_registry_client::Begun::Upload(mut upload)) = repository.begin_upload(None).await else {
+        panic!("no upload")
+    };
+    upload.send(0, payload(b"abc"), None, Arc::default()).await.unwrap();
+    upload.finish(&digest(b"abc")).await.unwrap();
+    let seen = elsewhere.requests();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|request| request.header("authorization").is_empty()));
+}
+
+#[tokio::test]
+async fn what_may_not_be_written_is_said_in_dockers_words() {
+    let server = Server::start(|request| match request.method.as_str() {
+        "GET" => Answer::new(200, ""),
+        _ => Answer::new(
+            403,
+            r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#,
+        ),
+    })
+    .await;
+    let repository = registry().pusher(&name(&server, "a"), &[], ann());
+    repository.connect_to_push().await.unwrap();
+    let error = repository.begin_upload(None).await.err().unwrap();
+    assert_eq!(error.to_string(), "denied: requested access to the resource is denied");
+    let error = repository.put_manifest("1", media_type::OCI_MANIFEST, b"{}".to_vec()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Forbidden);
+}

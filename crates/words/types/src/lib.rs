@@ -12,7 +12,7 @@ pub mod size;
 pub mod timestamp;
 
 pub use digest::{ChainId, DiffId, Digest, DigestError};
-pub use image_ref::{ImageRef, ImageRefError};
+pub use image_ref::{ImageRef, ImageRefError, is_tag};
 pub use platform::Platform;
 pub use rootfs::{Lower, Rootfs};
 pub use timestamp::Timestamp;

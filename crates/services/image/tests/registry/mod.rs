@@ -175,6 +175,8 @@ pub mod proxy {
         None,
         /// The first connection that carries so many bytes to the client ends there.
         CutOnce(usize),
+        /// The first connection that carries so many bytes says nothing more.
+        StallOnce(usize),
         /// Every connection says nothing more after so many bytes.
         Stall(usize),
     }
@@ -234,6 +236,11 @@ pub mod proxy {
                     if carried + read > limit && cuts.fetch_add(1, Ordering::Relaxed) == 0 =>
                 {
                     break;
+                }
+                Fault::StallOnce(limit)
+                    if carried + read > limit && cuts.fetch_add(1, Ordering::Relaxed) == 0 =>
+                {
+                    std::future::pending::<()>().await;
                 }
                 Fault::Stall(limit) if carried + read > limit => std::future::pending::<()>().await,
                 _ => {}

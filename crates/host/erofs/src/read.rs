@@ -1,0 +1,35 @@
+//! Reading back the little that is asked without a mount.
+
+use crate::format::{MAGIC, SLOT, SUPERBLOCK};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// What an image's root directory is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Root {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Reads the root directory's inode of an image of ours.
+pub fn root(image: &File) -> io::Result<Root> {
+    let mut superblock = [0; 16];
+    image.read_exact_at(&mut superblock, SUPERBLOCK)?;
+    if superblock[..4] != MAGIC.to_le_bytes() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no EROFS image"));
+    }
+    let nid = u64::from(u16::from_le_bytes([superblock[14], superblock[15]]));
+    let mut inode = [0; 32];
+    image.read_exact_at(&mut inode, nid * SLOT)?;
+    let short = |at: usize| u32::from(u16::from_le_bytes([inode[at], inode[at + 1]]));
+    let (uid, gid) = match inode[0] & 1 {
+        0 => (short(24), short(26)),
+        _ => (short(24) | short(26) << 16, short(28) | short(30) << 16),
+    };
+    Ok(Root { mode: short(4) & 0o7777, uid, gid })
+}
