@@ -195,7 +195,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     named("log-opt", "log-opts", Pairs, Full, "Default log driver options for containers"),
     one("max-concurrent-downloads", Number, Full, "Set the max concurrent downloads (default 3)"),
-    one("max-concurrent-uploads", Number, Moot, "Set the max concurrent uploads (default 5)"),
+    one("max-concurrent-uploads", Number, Full, "Set the max concurrent uploads (default 5)"),
     one("max-download-attempts", Number, Full, "Set the max download attempts for each pull (default 5)"),
     one("metrics-addr", Text, Missing, "Set default address and port to serve the metrics api on"),
     one("mtu", Number, Full, "Set the MTU for the default \"bridge\" network (default 1500)"),

@@ -69,6 +69,7 @@ fn registry_config(config: &Config) -> hull_registry_client::Config {
 fn images_config(config: &Config, runtime_binary: &Path) -> ImagesConfig {
     ImagesConfig {
         max_concurrent_downloads: config.max_concurrent_downloads,
+        max_concurrent_uploads: config.max_concurrent_uploads,
         max_download_attempts: config.max_download_attempts,
         builtin_hello: runtime_binary.into(),
     }

@@ -33,6 +33,15 @@ pub enum ImageError {
     /// A name with a digest was given as a tag.
     #[error("refusing to create a tag with a digest reference")]
     TagWithDigest,
+    /// A name with a digest was to be pushed.
+    #[error("cannot push a digest reference")]
+    PushDigest,
+    /// There is nothing of that repository to push.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NotLocal(String),
+    /// The repository is here, but not that tag of it.
+    #[error("tag does not exist: {0}")]
+    NoTag(String),
     /// A filter that there is not, or a value that it does not take.
     #[error("{0}")]
     Filter(String),
@@ -113,10 +122,12 @@ pub enum ImageError {
 impl HasKind for ImageError {
     fn kind(&self) -> Kind {
         match self {
+            Self::NotLocal(_) | Self::NoTag(_) => Kind::NotFound,
             Self::NotFound(_) | Self::PlatformMismatch { .. } | Self::NoPlatform(_) => Kind::NotFound,
             Self::Ambiguous(_)
             | Self::Reference(_)
             | Self::TagWithDigest
+            | Self::PushDigest
             | Self::Filter(_)
             | Self::Schema1(_) => Kind::InvalidParameter,
             Self::Document { .. } | Self::Layer { .. } => Kind::InvalidParameter,

@@ -38,10 +38,12 @@ mod make;
 mod packed;
 mod progress;
 mod pull;
+mod push;
 mod remove;
 mod resolve;
 mod save;
 mod shared;
+mod sources;
 mod sweep;
 mod unpack;
 mod uses;
@@ -66,6 +68,7 @@ use hull_store::Store;
 use hull_types::oci::image::ImageConfig;
 use hull_types::{ChainId, Digest, ImageRef, Platform};
 use shared::{Holds, Keyed};
+use sources::Sources;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -78,6 +81,8 @@ use tokio::sync::mpsc::Sender;
 pub struct ImagesConfig {
     /// How many layers are downloaded at once, over all pulls (`--max-concurrent-downloads`).
     pub max_concurrent_downloads: usize,
+    /// How many layers are uploaded at once, over all pushes (`--max-concurrent-uploads`).
+    pub max_concurrent_uploads: usize,
     /// How often a broken download is tried (`--max-download-attempts`).
     pub max_download_attempts: u32,
     /// The program that the built-in image `hello` holds: hull-runtime. Empty: there is no such image.
@@ -86,7 +91,12 @@ pub struct ImagesConfig {
 
 impl Default for ImagesConfig {
     fn default() -> Self {
-        Self { max_concurrent_downloads: 3, max_download_attempts: 5, builtin_hello: PathBuf::new() }
+        Self {
+            max_concurrent_downloads: 3,
+            max_concurrent_uploads: 5,
+            max_download_attempts: 5,
+            builtin_hello: PathBuf::new(),
+        }
     }
 }
 
@@ -124,7 +134,9 @@ struct Inner {
     uses: Uses,
     keyed: Keyed,
     holds: Holds,
+    sources: Sources,
     downloading: Semaphore,
+    uploading: Semaphore,
     unpacking: Arc<Semaphore>,
     index: Mutex<()>,
     // Whether there may be layers that no image has: a pull failed, or a container kept them.
@@ -141,7 +153,9 @@ impl Images {
         registry: Registry,
         events: EventBus,
     ) -> Result<Self> {
+        let sources = Sources::open(store.clone());
         let catalogue = Catalogue::open(store, &content)?;
+        let uploading = Semaphore::new(config.max_concurrent_uploads.max(1));
         let downloading = Semaphore::new(config.max_concurrent_downloads.max(1));
         // Unpacking is processor and disk: more at once than there are processors only gets in its own way.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -155,7 +169,9 @@ impl Images {
             uses: Uses::default(),
             keyed: Keyed::default(),
             holds: Holds::default(),
+            sources,
             downloading,
+            uploading,
             unpacking: Arc::new(Semaphore::new(processors.min(4))),
             index: Mutex::default(),
             orphans: AtomicBool::new(true),
@@ -176,6 +192,27 @@ impl Images {
         progress: Sender<JsonMessage>,
     ) -> Result<Digest> {
         pull::pull(self, reference, platform, auth, progress).await
+    }
+    /// Pulls every tag of a repository.
+    pub async fn pull_all(
+        &self,
+        repository: &ImageRef,
+        platform: Option<Platform>,
+        auth: Option<AuthConfig>,
+        progress: Sender<JsonMessage>,
+    ) -> Result<()> {
+        pull::pull_all(self, repository, platform, auth, progress).await
+    }
+    /// Pushes the name's tag, or all tags of its repository that are here where it has none. Errors are as
+    /// [`Images::pull`]'s. Dropping the future, or the receiver, cancels.
+    pub async fn push(
+        &self,
+        reference: &ImageRef,
+        platform: Option<Platform>,
+        auth: Option<AuthConfig>,
+        progress: Sender<JsonMessage>,
+    ) -> Result<()> {
+        push::push(self, reference, platform, auth, progress).await
     }
     /// The image of a name, `name@digest`, id, or an id's unambiguous beginning.
     pub fn resolve(&self, name: &str, platform: Option<&Platform>) -> Result<Image> {

@@ -22,6 +22,11 @@ pub(crate) fn state(id: &str, status: &str) -> JsonMessage {
     JsonMessage { progress_detail: Some(JsonProgress::default()), ..line(id, status) }
 }
 
+/// A value for programs.
+pub(crate) fn aux(value: serde_json::Value) -> JsonMessage {
+    JsonMessage { progress_detail: Some(JsonProgress::default()), aux: Some(value), ..JsonMessage::default() }
+}
+
 fn advance(id: &str, status: &str, current: u64, total: u64) -> JsonMessage {
     let detail = JsonProgress { current: current as i64, total: total as i64, ..JsonProgress::default() };
     JsonMessage { progress_detail: Some(detail), progress: bar(current, total), ..line(id, status) }

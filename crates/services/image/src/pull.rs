@@ -46,11 +46,42 @@ pub(crate) async fn pull(
     let lease = Arc::new(images.content().lease());
     let pull = Pull { images, reference, platform, lease, to };
     let built_in = hello::is_hello(&pull.reference) && !images.config().builtin_hello.as_os_str().is_empty();
-    if built_in { pull.hello().await } else { pull.run(auth).await }
+    let pulled = if built_in { pull.hello().await? } else { pull.run(auth).await? };
+    pull.say_status(pulled.newer).await?;
+    Ok(pulled.image)
+}
+
+/// Pulls every tag of a repository, one after the other: layers shared by them come once.
+pub(crate) async fn pull_all(
+    images: &Images,
+    repository: &ImageRef,
+    platform: Option<Platform>,
+    auth: Option<AuthConfig>,
+    to: Sender<JsonMessage>,
+) -> Result<()> {
+    let reference = repository.bare();
+    let given = auth.as_ref().map(auth::credentials).transpose()?;
+    let tags = images.registry().repository(&reference, given).tags().await?;
+    let lease = Arc::new(images.content().lease());
+    let mut all = Pull { images, reference: reference.clone(), platform, lease, to };
+    let mut newer = false;
+    for tag in tags {
+        all.reference = reference.with_tag(&tag)?;
+        newer |= all.run(auth.clone()).await?.newer;
+    }
+    all.reference = reference;
+    all.say_status(newer).await
+}
+
+/// A name that was pulled.
+struct Pulled {
+    image: Digest,
+    /// Whether the name stood for another image before, or for none.
+    newer: bool,
 }
 
 impl Pull<'_> {
-    async fn run(&self, auth: Option<AuthConfig>) -> Result<Digest> {
+    async fn run(&self, auth: Option<AuthConfig>) -> Result<Pulled> {
         let auth = auth.map(|auth| auth::credentials(&auth)).transpose()?;
         let repository = self.images.registry().repository(&self.reference, auth);
         // Until here nothing was said: what fails now becomes an HTTP status.
@@ -58,9 +89,9 @@ impl Pull<'_> {
         let target = resolved.descriptor;
         if let Some(image) = self.have(&target.digest) {
             self.say_from(self.reference.path()).await?;
-            self.say_done(&target.digest, false).await?;
+            self.say_digest(&target.digest).await?;
             self.tell(&image);
-            return Ok(image);
+            return Ok(Pulled { image, newer: false });
         }
         let _once = self.images.keyed().lock(&format!("manifest {}", target.digest)).await;
         let chosen = self.choose(&repository, target, resolved.document).await?;
@@ -70,7 +101,7 @@ impl Pull<'_> {
         self.finish(chosen, config, Some(repository)).await
     }
 
-    async fn hello(&self) -> Result<Digest> {
+    async fn hello(&self) -> Result<Pulled> {
         let (program, content) = (self.images.config().builtin_hello.clone(), self.images.content().clone());
         let (descriptor, manifest) =
             tokio::task::spawn_blocking(move || hello::build(&program, &content)).await??;
@@ -202,7 +233,7 @@ impl Pull<'_> {
         chosen: Chosen,
         config: ImageConfig,
         repository: Option<Repository>,
-    ) -> Result<Digest> {
+    ) -> Result<Pulled> {
         let (diff_ids, blobs) = (&config.rootfs.diff_ids, &chosen.manifest.layers);
         if diff_ids.len() != blobs.len() {
             let cause =
@@ -210,6 +241,7 @@ impl Pull<'_> {
             return Err(self.wrong(cause));
         }
         let plans = layers::plan(blobs, diff_ids);
+        let from_registry = repository.is_some();
         // Held until the rows are there: what is found now, even a whole image, could be removed meanwhile.
         let hold = self.hold(&plans).await?;
         let layers = match self.known(&chosen.manifest.config.digest) {
@@ -223,11 +255,22 @@ impl Pull<'_> {
         let (images, target) = (self.images.clone(), chosen.target.digest.clone());
         let names = self.names(&chosen);
         let record = Record { id: id.clone(), row, config };
-        let newer = tokio::task::spawn_blocking(move || commit(&images, record, names)).await??;
+        // Where the image came from has its blobs: a push need not bring them there.
+        let given: Vec<Digest> =
+            plans.iter().map(|plan| plan.blob.digest.clone()).chain([id.clone()]).collect();
+        let from = from_registry.then(|| self.reference.bare());
+        let committed = move || {
+            let newer = commit(&images, record, names)?;
+            if let Some(from) = from {
+                images.sources().note(&from, &given.iter().collect::<Vec<_>>())?;
+            }
+            Ok::<_, ImageError>(newer)
+        };
+        let newer = tokio::task::spawn_blocking(committed).await??;
         drop(hold);
         self.tell(&id);
-        self.say_done(&target, newer).await?;
-        Ok(id)
+        self.say_digest(&target).await?;
+        Ok(Pulled { image: id, newer })
     }
 
     fn tell(&self, id: &Digest) {
@@ -296,9 +339,11 @@ impl Pull<'_> {
         };
         send(&self.to, line(shown, format!("Pulling from {from}"))).await
     }
-    async fn say_done(&self, target: &Digest, newer: bool) -> Result<()> {
+    async fn say_digest(&self, target: &Digest) -> Result<()> {
+        send(&self.to, line("", format!("Digest: {target}"))).await
+    }
+    async fn say_status(&self, newer: bool) -> Result<()> {
         let what = if newer { "Downloaded newer image" } else { "Image is up to date" };
-        send(&self.to, line("", format!("Digest: {target}"))).await?;
         send(&self.to, line("", format!("Status: {what} for {}", self.reference.familiar()))).await
     }
 }

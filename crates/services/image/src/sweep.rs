@@ -2,6 +2,7 @@
 
 use crate::catalogue::{Catalogue, Record, ReferenceRow};
 use crate::shared::{Holds, Keyed};
+use crate::sources::Sources;
 use crate::{Images, ImagesConfig};
 use hull_api_types::EventMessage;
 use hull_content::Content;
@@ -41,6 +42,12 @@ impl Images {
     }
     pub(crate) fn downloading(&self) -> &Semaphore {
         &self.inner.downloading
+    }
+    pub(crate) fn uploading(&self) -> &Semaphore {
+        &self.inner.uploading
+    }
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.inner.sources
     }
     pub(crate) fn unpacking(&self) -> &Arc<Semaphore> {
         &self.inner.unpacking
@@ -157,6 +164,11 @@ impl Images {
             self.note_orphans();
         }
         self.collect(None);
+        if let Some(blobs) = self.catalogue().read().blobs()
+            && let Err(error) = self.sources().sweep(&blobs)
+        {
+            tracing::warn!(%error, "what is known of blobs elsewhere could not be tidied");
+        }
     }
 
     /// Sizes of all images' layers, by the chain's text.

@@ -30,12 +30,14 @@ mod hosts;
 mod login;
 mod push;
 mod repository;
+mod search;
 mod token;
 mod transport;
 
 pub use error::RegistryError;
 pub use push::{Begun, Payload, Sent, Upload};
 pub use repository::{Blob, MANIFEST_LIMIT, Repository, Resolved};
+pub use search::Found;
 
 use endpoint::Endpoint;
 use hull_types::ImageRef;
@@ -147,6 +149,16 @@ impl Registry {
             return Err(RegistryError::Fetch { url: url.into(), status });
         }
         Ok(Fetched { url: parsed, response })
+    }
+    /// Searches an index (`docker search`): Docker's, or that of the registry which the term begins with.
+    pub async fn search(
+        &self,
+        term: &str,
+        limit: usize,
+        auth: Option<Auth>,
+    ) -> Result<Vec<Found>, RegistryError> {
+        let auth = auth.filter(|auth| !auth.is_empty());
+        search::search(&self.transport, term, limit, auth.as_ref()).await
     }
     /// Checks credentials with `server` (as `docker login` names it). Returns the identity token to keep instead
     /// of the password, where the registry gives one.

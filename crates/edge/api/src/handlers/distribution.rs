@@ -63,7 +63,7 @@ async fn platforms(repository: &Repository, document: &[u8]) -> Result<Vec<Platf
     Ok(vec![Platform { architecture, os, variant, ..Platform::default() }])
 }
 
-fn credentials(auth: AuthConfig) -> Auth {
+pub(super) fn credentials(auth: AuthConfig) -> Auth {
     let engine = base64::engine::general_purpose::STANDARD;
     let joined =
         engine.decode(&auth.auth).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();

@@ -58,7 +58,7 @@ async fn save(images: Images, names: Vec<String>, platform: Option<Platform>) ->
 }
 
 /// The platform asked for: a JSON document of the image specification's, or its short form.
-fn platform(call: &Call) -> Result<Option<Platform>, Failure> {
+pub(super) fn platform(call: &Call) -> Result<Option<Platform>, Failure> {
     let Some(text) = call.query.text("platform") else { return Ok(None) };
     let parsed = match text.starts_with('{') {
         // Brought into the normal form, in which an architecture has one name.

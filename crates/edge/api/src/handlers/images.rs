@@ -1,5 +1,6 @@
 //! Images.
 
+use super::image_archives::platform;
 use super::{blocking, to_the_end};
 use crate::compat::v1_50::{CONTAINER_ONLY, OMITTED};
 use crate::request::Call;
@@ -8,9 +9,8 @@ use crate::router::Router;
 use crate::status::{Failure, text_of};
 use bytes::Bytes;
 use hull_api_types::{ImageInspect, ImageListOptions, JsonError, JsonMessage};
-use hull_errors::Kind;
 use hull_image::{ImageError, Images};
-use hull_types::{Digest, ImageRef, Platform};
+use hull_types::{Digest, ImageRef};
 use hyper::StatusCode;
 use serde_json::Value;
 use std::io;
@@ -86,43 +86,60 @@ async fn prune(images: Images, call: Call) -> Outcome {
 
 pub(super) async fn pull(images: Images, call: Call) -> Outcome {
     let name = call.query.text("fromImage").unwrap_or_default();
-    let reference = reference(name, call.query.text("tag"))?;
-    let platform = call.query.text("platform").map(str::parse::<Platform>).transpose();
-    let platform = platform.map_err(|error| Failure::invalid(error.to_string()))?;
+    let wanted = reference(name, call.query.text("tag"))?;
+    let platform = platform(&call)?;
     let auth = call.registry_auth();
-    let (sender, mut messages) = mpsc::channel(16);
-    let pull = tokio::spawn(async move { images.pull(&reference, platform, auth, sender).await });
-    let guard = AbortOnDrop(pull.abort_handle());
+    let (sender, messages) = mpsc::channel(16);
+    let pulling = async move {
+        match wanted {
+            Wanted::One(reference) => images.pull(&reference, platform, auth, sender).await.map(drop),
+            Wanted::AllTags(repository) => images.pull_all(&repository, platform, auth, sender).await,
+        }
+    };
+    told(pulling, messages).await
+}
+
+/// Answers with what the work tells while it goes on; it ends when the client goes away.
+pub(super) async fn told<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ImageError>> + Send + 'static,
+    mut messages: mpsc::Receiver<JsonMessage>,
+) -> Outcome {
+    let work = tokio::spawn(work);
+    let guard = AbortOnDrop(work.abort_handle());
     // What fails before it says anything fails by its status.
     match messages.recv().await {
         Some(first) => {
             let (sender, pieces) = mpsc::channel(16);
-            tokio::spawn(send_progress(first, messages, pull, sender));
+            tokio::spawn(send_progress(first, messages, work, sender));
             response::stream("application/json", pieces, Some(guard))
         }
         None => {
-            to_the_end(async { pull.await.unwrap_or_else(|error| Err(error.into())) }).await?;
+            to_the_end(async { work.await.unwrap_or_else(|error| Err(error.into())) }).await?;
             empty(StatusCode::OK)
         }
     }
 }
 
-/// The image that `fromImage` and `tag` name; a tag may be a digest.
-fn reference(name: &str, tag: Option<&str>) -> Result<ImageRef, Failure> {
+/// What is to be pulled.
+#[derive(Debug, PartialEq)]
+enum Wanted {
+    One(ImageRef),
+    AllTags(ImageRef),
+}
+
+/// What `fromImage` and `tag` name; a tag may be a digest.
+fn reference(name: &str, tag: Option<&str>) -> Result<Wanted, Failure> {
     let invalid = |error: hull_types::ImageRefError| Failure::invalid(error.to_string());
     // `docker pull -a` of old clients sent the name with a colon.
     let reference: ImageRef = name.strip_suffix(':').unwrap_or(name).parse().map_err(invalid)?;
     match tag {
         Some(tag) if tag.contains(':') => {
             let digest: Digest = tag.parse().map_err(|_| Failure::invalid("invalid reference format"))?;
-            Ok(reference.with_digest(digest))
+            Ok(Wanted::One(reference.with_digest(digest)))
         }
-        Some(tag) => reference.with_tag(tag).map_err(invalid),
-        None if reference.tag().is_none() && reference.digest().is_none() => Err(Failure::new(
-            Kind::NotImplemented,
-            format!("pulling all tags of {} is not available in Hull yet: name one", reference.familiar()),
-        )),
-        None => Ok(reference),
+        Some(tag) => Ok(Wanted::One(reference.with_tag(tag).map_err(invalid)?)),
+        None if reference.tag().is_none() && reference.digest().is_none() => Ok(Wanted::AllTags(reference)),
+        None => Ok(Wanted::One(reference)),
     }
 }
 
@@ -159,14 +176,19 @@ fn line(message: &JsonMessage) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hull_errors::Kind;
 
     #[test]
     fn pulled_names() {
         let digest = format!("sha256:{}", "0".repeat(64));
-        assert_eq!(reference("bb", Some("1")).unwrap().familiar(), "bb:1");
-        assert_eq!(reference("bb:2", None).unwrap().familiar(), "bb:2");
-        assert_eq!(reference("bb", Some(&digest)).unwrap().familiar(), format!("bb@{digest}"));
-        assert_eq!(reference("bb", None).unwrap_err().kind, Kind::NotImplemented);
+        let one = |name, tag| match reference(name, tag).unwrap() {
+            Wanted::One(reference) => reference.familiar(),
+            Wanted::AllTags(repository) => format!("all of {}", repository.familiar()),
+        };
+        assert_eq!(one("bb", Some("1")), "bb:1");
+        assert_eq!(one("bb:2", None), "bb:2");
+        assert_eq!(one("bb", Some(&digest)), format!("bb@{digest}"));
+        assert_eq!(one("bb", None), "all of bb");
         assert_eq!(reference("BB", Some("1")).unwrap_err().kind, Kind::InvalidParameter);
     }
 

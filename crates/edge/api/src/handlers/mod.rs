@@ -8,6 +8,8 @@ pub mod exec;
 pub mod image_archives;
 pub mod images;
 pub mod networks;
+pub mod push;
+pub mod search;
 pub mod streams;
 pub mod system;
 pub mod unbuilt;
@@ -30,6 +32,8 @@ pub fn register(router: &mut Router, services: Services) {
     exec::register(router, &containers);
     unbuilt::register(router);
     image_archives::register(router, &images, &registry);
+    push::register(router, &images);
+    search::register(router, &registry);
     images::register(router, &images);
     networks::register(router, &networks, &containers);
     volumes::register(router, &volumes);

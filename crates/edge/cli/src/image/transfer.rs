@@ -41,12 +41,19 @@ async fn push(session: &Session, matches: &Matches) -> Result<(), Failure> {
     if !all && given.tag().is_none() && !quiet {
         streams::print_line("Using default tag: latest");
     }
+    let platform = match matches.text("platform") {
+        "" => String::new(),
+        text => {
+            let platform: Platform = text.parse().map_err(|error| Failure::new(format!("{error}")))?;
+            serde_json::to_string(&platform).map_err(|error| Failure::new(error.to_string()))?
+        }
+    };
     let name = if all { given } else { given.or_latest() };
     let auth = credentials::find(session.config(), name.domain());
     let client = session.client().await?;
     let call =
         client.request(Method::POST, &format!("/images/{}/push", name.familiar_name())).query(|query| {
-            query.text("tag", name.tag().unwrap_or_default());
+            query.text("tag", name.tag().unwrap_or_default()).text("platform", &platform);
         });
     let call = call.header("x-registry-auth", &Client::registry_auth(auth.as_ref()));
     let mut stream = call.send().await?.messages::<JsonMessage>();

@@ -144,6 +144,18 @@ impl Engine {
         };
         tokio::join!(self.images.pull(&reference, platform, auth, sender), collect)
     }
+    pub async fn push(&self, name: &str, auth: Option<AuthConfig>) -> (Result<()>, Vec<JsonMessage>) {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
+        let reference = name.parse().unwrap();
+        let collect = async {
+            let mut messages = Vec::new();
+            while let Some(message) = receiver.recv().await {
+                messages.push(message);
+            }
+            messages
+        };
+        tokio::join!(self.images.push(&reference, None, auth, sender), collect)
+    }
     pub async fn must_pull(&self, name: &str) -> Digest {
         self.pull(name).await.0.unwrap()
     }
