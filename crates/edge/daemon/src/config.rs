@@ -56,6 +56,8 @@ pub struct NetworkOptions {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub data_root: PathBuf,
+    /// How layers are kept, if it is said: else what the data root has, or the best that works.
+    pub storage_driver: Option<StorageDriver>,
     pub exec_root: PathBuf,
     pub hosts: Vec<Host>,
     pub pidfile: PathBuf,
@@ -89,6 +91,41 @@ pub struct Config {
     pub init: bool,
     pub no_new_privileges: bool,
     pub seccomp_profile: Option<PathBuf>,
+}
+
+/// How layers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageDriver {
+    /// As tars with an EROFS image each.
+    Erofs,
+    /// Unpacked into directories.
+    Overlay,
+}
+
+impl StorageDriver {
+    /// The name that `info` shows and the data root records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Erofs => "erofs",
+            Self::Overlay => "overlay2",
+        }
+    }
+
+    /// The driver of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "erofs" => Some(Self::Erofs),
+            "overlay" | "overlay2" => Some(Self::Overlay),
+            _ => None,
+        }
+    }
+}
+
+fn storage_driver(name: Option<String>) -> Result<Option<StorageDriver>, SettingsError> {
+    let unknown = |name| {
+        invalid(format!("storage driver {name:?} is not available in Hull: it has erofs and overlay2"))
+    };
+    name.map(|name| StorageDriver::named(&name).ok_or_else(|| unknown(name))).transpose()
 }
 
 impl Config {
@@ -143,6 +180,7 @@ impl Config {
                 .optional("seccomp-profile")?
                 .filter(|name| name != "builtin")
                 .map(PathBuf::from),
+            storage_driver: storage_driver(read.optional("storage-driver")?)?,
             data_root,
             exec_root,
             hosts,
@@ -157,12 +195,6 @@ impl Config {
             .contains(&self.log_level.as_str())
         {
             return Err(invalid(format!("invalid logging level: {}", self.log_level)));
-        }
-        let driver = read.text("storage-driver", "overlay2")?;
-        if !["overlay", "overlay2"].contains(&driver.as_str()) {
-            return Err(invalid(format!(
-                "storage driver {driver:?} is not available in Hull: it has overlay2"
-            )));
         }
         let runtime = self.default_runtime.as_str();
         if ![BUILT_IN_RUNTIME, DEFAULT_RUNTIME_ALIAS].contains(&runtime)

@@ -26,6 +26,7 @@ mod lock;
 mod logging;
 mod options;
 mod settings;
+mod storage;
 mod tls;
 mod wiring;
 

@@ -226,7 +226,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     one("selinux-enabled", Flag, Missing, "Enable selinux support"),
     one("shutdown-timeout", Number, Full, "Set the default shutdown timeout (default 15)"),
-    short('s', "storage-driver", Text, "Storage driver to use (\"overlay\" | \"overlay2\")"),
+    short('s', "storage-driver", Text, "Storage driver to use (\"erofs\" | \"overlay2\")"),
     named("storage-opt", "storage-opts", List, Missing, "Storage driver options"),
     one(
         "swarm-default-advertise-addr",

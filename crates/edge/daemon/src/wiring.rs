@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::facts;
+use crate::storage;
 use anyhow::{Context, Result};
 use hull_api::Services;
 use hull_container::{Containers, ContainersConfig};
@@ -10,8 +11,6 @@ use hull_events::EventBus;
 use hull_image::{Images, ImagesConfig};
 use hull_network::{Networks, NetworksConfig};
 use hull_registry_client::Registry;
-use hull_snapshot::Snapshotter;
-use hull_snapshot::overlay::Overlay;
 use hull_store::Store;
 use hull_volume::Volumes;
 use std::net::Ipv4Addr;
@@ -24,7 +23,7 @@ pub async fn open(config: &Config) -> Result<Services> {
     let store = Store::open(&config.data_root.join("hull.db"))?;
     let events = EventBus::new();
     let content = Content::open(&config.data_root.join("content"))?;
-    let snapshotter: Arc<dyn Snapshotter> = Arc::new(Overlay::open(&config.data_root.join("overlay"))?);
+    let snapshotter = storage::open(&config.data_root, config.storage_driver)?;
     let registry = Registry::new(registry_config(config));
     let images = Images::open(
         images_config(config, &runtime_binary),

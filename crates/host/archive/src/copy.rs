@@ -158,7 +158,8 @@ fn copy_attributes(
     rustix::fs::utimensat(to, "", &times, AtFlags::EMPTY_PATH).map_err(failed("utimensat", path))
 }
 
-type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+/// Extended attributes: names and values.
+pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// All attributes that mean something outside of an overlay.
 pub(crate) fn attributes(fd: BorrowedFd<'_>, by_name: bool) -> std::result::Result<Attributes, Errno> {
@@ -171,6 +172,13 @@ pub(crate) fn attributes(fd: BorrowedFd<'_>, by_name: bool) -> std::result::Resu
     }
     attributes.sort();
     Ok(attributes)
+}
+
+/// The mode's permission bits, owner, group and attributes of a directory.
+pub fn directory_attributes(directory: impl AsFd) -> Result<(u32, u32, u32, Attributes)> {
+    let stat = rustix::fs::fstat(&directory).map_err(failed("stat", b""))?;
+    let attributes = attributes(directory.as_fd(), false).map_err(failed("getxattr", b""))?;
+    Ok((stat.st_mode & 0o7777, stat.st_uid, stat.st_gid, attributes))
 }
 
 /// Gives the directory `to` the owner, mode and attributes (not the times) of the directory `from`.

@@ -44,7 +44,7 @@ mod writer;
 pub use apply::{Applied, ApplyOptions, Mark, apply, mark as layer_mark};
 pub use changes::{Change, ChangeKind, changes};
 pub use compression::{Compression, Decompressor, Limited};
-pub use copy::{copy_directory_attributes, copy_tree};
+pub use copy::{Attributes, copy_directory_attributes, copy_tree, directory_attributes};
 pub use entry::{Entry, EntryKind, Time};
 pub use error::{Error, Result};
 pub use gzip::gzip;

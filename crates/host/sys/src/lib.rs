@@ -9,6 +9,7 @@
 //!   capability  the five sets            namespace  setns and unshare by kind
 //!   terminal    pseudo-terminals         signal     masks and signalfd
 //!   socket      descriptors over unix sockets       filter, device_program  classic and extended BPF
+//!   writeback   when written files reach the disk
 //! ```
 //!
 //! Invariants: every descriptor made here is close-on-exec; no function keeps global state; a path that comes
@@ -36,6 +37,7 @@ pub mod signal;
 pub mod socket;
 pub mod socket_queue;
 pub mod terminal;
+pub mod writeback;
 pub mod xattr;
 
 pub use in_root::InRoot;

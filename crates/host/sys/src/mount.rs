@@ -263,13 +263,18 @@ fn overlay(rootfs: &Rootfs) -> io::Result<OwnedFd> {
 fn overlay_by(rootfs: &Rootfs, layers: Layers) -> io::Result<OwnedFd> {
     let overlay = FileSystem::open("overlay")?;
     overlay.set("source", "overlay")?;
-    // Open until the mount is made: its names for the layers are those of these descriptors.
+    // Open until the mount is made: layers are named by these descriptors, or live by them.
     let mut held = Vec::new();
     match layers {
         Layers::Each => rootfs.lowers.iter().try_for_each(|lower| match lower {
             Lower::Directory(path) => overlay.set("lowerdir+", path.as_path()),
-            // The overlay has a mount of its own of it from then on. By descriptor: Linux 6.13 and newer.
-            Lower::Erofs { index, data } => overlay.set_fd("lowerdir+", mount_erofs(index, data)?),
+            // By descriptor: Linux 6.13 and newer.
+            Lower::Erofs { index, data } => {
+                let mount = mount_erofs(index, data)?;
+                overlay.set_fd("lowerdir+", &mount)?;
+                held.push(mount);
+                Ok(())
+            }
         })?,
         Layers::List => {
             let names: io::Result<Vec<String>> =

@@ -11,10 +11,12 @@
 //! * A layer that [`Snapshotter::has`] is whole and on the disk: it was written aside, synced, and renamed.
 //! * Layers never change. A snapshot's top is fixed when it is prepared.
 //! * What a crash leaves half made is swept when the driver is opened; nothing else is ever removed unasked.
-//! * Nothing here is mounted: a [`hull_types::Rootfs`] says what to mount, and the runtime does it where it is used.
+//! * Nothing here stays mounted: a [`hull_types::Rootfs`] says what to mount, and the runtime does it where it is
+//!   used. To look into a layer that is an image, a mount is made that has no place and ends with its descriptor.
 //!
 //! Every driver passes the same tests, [`suite`]. This crate must not know images, containers or registries.
 
+pub mod erofs;
 mod error;
 mod hash;
 pub mod overlay;

@@ -2,7 +2,7 @@
 //!
 //! A layer's contents are the directory `fs`. It is synced as a whole (`syncfs`).
 
-use crate::stacked::{Form, Stacked, Written, failed};
+use crate::stacked::{Attributes, Form, Stacked, Written, failed};
 use crate::{Error, Result};
 use hull_archive::{ApplyOptions, copy_directory_attributes};
 use hull_types::Lower;
@@ -48,6 +48,11 @@ impl Form for Directories {
     fn open(layer: &Path) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(CWD, layer.join("fs"), flags, Mode::empty())?)
+    }
+
+    fn root(layer: &Path) -> io::Result<Attributes> {
+        let stat = rustix::fs::stat(layer.join("fs"))?;
+        Ok(Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid })
     }
 
     fn settle(layer: &Path, covered: &[(PathBuf, OwnedFd)]) -> Result<()> {

@@ -50,11 +50,24 @@ pub trait Form: fmt::Debug + Send + Sync + 'static {
     fn lower(layer: &Path) -> Lower;
     /// The root of the layer's tree, to be read.
     fn open(layer: &Path) -> io::Result<OwnedFd>;
+    /// What the root of the layer's tree is like.
+    fn root(layer: &Path) -> io::Result<Attributes>;
     /// Gives implied directories the attributes of those that they cover. The layer has never been mounted yet; this
     /// may be done again after a crash.
     fn settle(layer: &Path, covered: &[(PathBuf, OwnedFd)]) -> Result<()>;
     /// The layer's tar, where it is kept.
     fn tar(layer: &Path) -> io::Result<Option<File>>;
+}
+
+/// A directory's permission bits and owner.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// What [`Form::write`] wrote.
@@ -124,8 +137,8 @@ impl<F: Form> Snapshotter for Stacked<F> {
         // The layers are held until the snapshot stands on them.
         self.layers.with_stack(top, |layers| {
             let root =
-                layers.first().map(|layer| F::open(layer).map_err(failed("open", layer))).transpose()?;
-            self.snapshots.prepare(key, top, root.as_ref())
+                layers.first().map(|layer| F::root(layer).map_err(failed("open", layer))).transpose()?;
+            self.snapshots.prepare(key, top, root)
         })
     }
     fn rootfs(&self, key: &str) -> Result<Rootfs> {

@@ -1,14 +1,13 @@
 //! The snapshots: their directories, and on which layer each stands.
 
 use super::trash::Trash;
-use super::{failed, private_directory};
+use super::{Attributes, failed, private_directory};
 use crate::{Error, Result};
 use hull_types::ChainId;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, RenameFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -85,7 +84,7 @@ impl Snapshots {
     }
 
     /// Makes a snapshot; `root` is the topmost layer's root, whose owner and mode the new root gets.
-    pub fn prepare(&self, key: &str, top: Option<&ChainId>, root: Option<&OwnedFd>) -> Result<()> {
+    pub fn prepare(&self, key: &str, top: Option<&ChainId>, root: Option<Attributes>) -> Result<()> {
         check_key(key)?;
         if self.lock().contains_key(key) {
             return Err(Error::Exists(key.into()));
@@ -102,7 +101,7 @@ impl Snapshots {
         placed
     }
 
-    fn place(&self, key: &str, top: Option<&ChainId>, root: Option<&OwnedFd>, aside: &Path) -> Result<()> {
+    fn place(&self, key: &str, top: Option<&ChainId>, root: Option<Attributes>, aside: &Path) -> Result<()> {
         if let Some(root) = root {
             like(root, &aside.join("upper"))?;
         }
@@ -181,11 +180,10 @@ fn make_at(path: &Path) -> Result<()> {
 }
 
 // The upper's root is the root directory that the container sees.
-fn like(root: &OwnedFd, upper: &Path) -> Result<()> {
-    let stat = rustix::fs::fstat(root).map_err(failed("stat the root beneath", upper))?;
-    let mode = stat.st_mode & 0o7777;
-    if (stat.st_uid, stat.st_gid) != (0, 0) {
-        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+fn like(root: Attributes, upper: &Path) -> Result<()> {
+    let Attributes { mode, uid, gid } = root;
+    if (uid, gid) != (0, 0) {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         rustix::fs::chownat(CWD, upper, Some(uid), Some(gid), AtFlags::empty())
             .map_err(failed("chown", upper))?;
     }

@@ -1,0 +1,179 @@
+//! Layers that are not unpacked: a tar, and an EROFS image that points into it.
+//!
+//! ```text
+//! layers/sha256/<hex of the ChainId>/
+//!   layer.tar      the layer as it came, byte for byte
+//!   layer.erofs    its image (`hull-erofs`), mounted with the tar as its device
+//!   layer.json     as with every driver
+//! ```
+//! Both files are written while the layer's stream passes by once, and synced before the directory gets its name.
+//! A layer is named by its chain, as its image may depend on what is beneath: a directory that only later entries'
+//! names tell of shows what it covers. Removing a layer is a rename and three unlinks.
+//!
+//! Needs a kernel that mounts EROFS from files of this file system and stacks them by descriptor (Linux 6.13 and
+//! newer, not on tmpfs): [`works`] tries it.
+
+use crate::stacked::{Attributes, Form, Stacked, Written, failed};
+use crate::{Error, Result};
+use hull_archive::Entry;
+use hull_erofs::Builder;
+use hull_types::{Lower, Rootfs};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// The driver. Dropping it waits until what was removed is gone.
+pub type Erofs = Stacked<TarIndex>;
+
+/// Layers as tars with an image each.
+#[derive(Debug)]
+pub struct TarIndex;
+
+impl Form for TarIndex {
+    const NAME: &'static str = "erofs";
+
+    fn write(aside: &Path, reader: &mut dyn Read) -> Result<Written, hull_archive::Error> {
+        let (tar, image) = (tar(aside), image(aside));
+        let file = File::create(&tar).map_err(|source| contents("make", &tar, source))?;
+        let kept = Kept { reader, file, length: 0, started: 0, failed: None };
+        let mut kept = kept;
+        let written = write_image(&mut kept, &image, Builder::default());
+        match kept.failed {
+            // The reader's caller sees it as a broken stream.
+            Some(source) => Err(contents("write", &tar, source)),
+            None => written,
+        }
+    }
+
+    fn sync(aside: &Path) -> io::Result<()> {
+        File::open(tar(aside))?.sync_all()?;
+        File::open(image(aside))?.sync_all()?;
+        File::open(aside)?.sync_all()
+    }
+
+    fn lower(layer: &Path) -> Lower {
+        Lower::Erofs { index: image(layer), data: vec![tar(layer)] }
+    }
+
+    fn open(layer: &Path) -> io::Result<OwnedFd> {
+        let mount = hull_sys::mount::mount_lower(&Self::lower(layer))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(mount, ".", flags, Mode::empty())?)
+    }
+
+    fn root(layer: &Path) -> io::Result<Attributes> {
+        let root = hull_erofs::root(&File::open(image(layer))?)?;
+        Ok(Attributes { mode: root.mode, uid: root.uid, gid: root.gid })
+    }
+
+    fn settle(layer: &Path, covered: &[(PathBuf, OwnedFd)]) -> Result<()> {
+        let mut builder = Builder::default();
+        let mut differs = false;
+        for (path, from) in covered {
+            let (mode, uid, gid, attributes) = hull_archive::directory_attributes(from)
+                .map_err(|source| Error::Settle { path: layer.into(), source })?;
+            differs |= (mode, uid, gid) != (0o755, 0, 0) || !attributes.is_empty();
+            builder.cover(path, mode, (uid, gid), &attributes);
+        }
+        if !differs {
+            return Ok(());
+        }
+        let (tar, place) = (tar(layer), image(layer));
+        let new = layer.join("layer.erofs.new");
+        let mut reader = File::open(&tar).map_err(failed("open", &tar))?;
+        write_image(&mut reader, &new, builder)
+            .map_err(|source| Error::Settle { path: layer.into(), source })?;
+        File::open(&new).and_then(|file| file.sync_all()).map_err(failed("sync", &new))?;
+        std::fs::rename(&new, &place).map_err(failed("rename into place", &place))?;
+        File::open(layer).and_then(|directory| directory.sync_all()).map_err(failed("sync", layer))
+    }
+
+    fn tar(layer: &Path) -> io::Result<Option<File>> {
+        File::open(tar(layer)).map(Some)
+    }
+}
+
+fn tar(layer: &Path) -> PathBuf {
+    layer.join("layer.tar")
+}
+
+fn image(layer: &Path) -> PathBuf {
+    layer.join("layer.erofs")
+}
+
+fn contents(act: &'static str, path: &Path, source: io::Error) -> hull_archive::Error {
+    hull_archive::Error::Contents { act, path: path.display().to_string(), source }
+}
+
+fn write_image(reader: &mut dyn Read, path: &Path, builder: Builder) -> Result<Written, hull_archive::Error> {
+    let failed = |source| contents("write", path, source);
+    let mut image = BufWriter::new(File::create(path).map_err(failed)?);
+    let summary = hull_erofs::index(reader, &mut image, builder)?;
+    image.flush().map_err(failed)?;
+    Ok(Written { size: summary.size, entries: summary.entries, implied: summary.implied })
+}
+
+// Passes a stream on and keeps it in a file.
+struct Kept<'a> {
+    reader: &'a mut dyn Read,
+    file: File,
+    length: u64,
+    // How far the kernel was asked to begin writing to the disk.
+    started: u64,
+    failed: Option<io::Error>,
+}
+
+// So that the disk works while the stream comes, and the sync at the end has little left to do.
+const WRITE_BEHIND: u64 = 8 << 20;
+
+impl Read for Kept<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        if let Err(error) = self.file.write_all(&buffer[..read]) {
+            self.failed = Some(io::Error::from(error.kind()));
+            if let Some(number) = error.raw_os_error() {
+                self.failed = Some(io::Error::from_raw_os_error(number));
+            }
+            return Err(error);
+        }
+        self.length += read as u64;
+        if self.length - self.started >= WRITE_BEHIND {
+            hull_sys::writeback::start(&self.file, self.started, self.length - self.started);
+            self.started = self.length;
+        }
+        Ok(read)
+    }
+}
+
+/// Tries whether layers of this driver can be mounted and stacked in the directory, which is made if it isn't there.
+///
+/// # Errors
+/// What the kernel answers where they can't.
+pub fn works(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let place = directory.join(format!(".hull-erofs-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&place);
+    let result = try_in(&place);
+    let _ = std::fs::remove_dir_all(&place);
+    result
+}
+
+fn try_in(place: &Path) -> io::Result<()> {
+    const TEXT: &[u8] = b"it works";
+    let (layer, upper, work) = (place.join("layer"), place.join("upper"), place.join("work"));
+    for directory in [&layer, &upper, &work] {
+        std::fs::create_dir_all(directory)?;
+    }
+    let mut writer = hull_archive::Writer::new(Vec::new());
+    let entry = Entry { size: TEXT.len() as u64, ..Entry::new("file", hull_archive::EntryKind::File, 0o644) };
+    let bytes = writer.entry(&entry).and_then(|()| writer.contents(TEXT)).and_then(|()| writer.finish());
+    TarIndex::write(&layer, &mut &bytes.map_err(io::Error::other)?[..]).map_err(io::Error::other)?;
+    let rootfs = Rootfs { lowers: vec![TarIndex::lower(&layer)], upper: Some(upper), work: Some(work) };
+    let tree = hull_sys::InRoot::new(hull_sys::mount_rootfs(&rootfs)?);
+    match tree.read("file", TEXT.len() as u64)? {
+        read if read == TEXT => Ok(()),
+        _ => Err(io::Error::other("a file in an EROFS image does not have its contents")),
+    }
+}

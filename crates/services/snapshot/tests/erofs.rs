@@ -1,0 +1,88 @@
+//! The EROFS driver passes the suite, and what is its own holds. Needs a kernel that mounts EROFS from files.
+#![allow(clippy::unwrap_used)]
+
+use hull_archive::{Entry, EntryKind, Writer};
+use hull_snapshot::erofs::{Erofs, works};
+use hull_snapshot::{Snapshotter, suite};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+
+fn directory() -> tempfile::TempDir {
+    // A file system on a disk: the kernel mounts no images of tmpfs.
+    tempfile::tempdir_in("/var/tmp").unwrap()
+}
+
+#[test]
+fn it_passes_the_suite() {
+    let directory = directory();
+    works(directory.path()).unwrap();
+    suite::run(&suite::Driver {
+        open: &|root| Box::new(Erofs::open(root).unwrap()),
+        mount: &|rootfs| hull_sys::mount::mount_rootfs(rootfs).unwrap(),
+        directory: directory.path(),
+        leftover: "tmp/99",
+    });
+}
+
+#[test]
+fn trying_it_leaves_nothing() {
+    let directory = directory();
+    works(directory.path()).unwrap();
+    assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+    if std::path::Path::new("/dev/shm").is_dir() {
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        assert!(works(memory.path()).is_err());
+        assert_eq!(memory.path().read_dir().unwrap().count(), 0);
+    }
+}
+
+fn tar(members: &[(&str, EntryKind, u32)]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    for (name, kind, mode) in members {
+        writer.entry(&Entry { uid: 5, gid: 6, ..Entry::new(*name, *kind, *mode) }).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+#[test]
+fn directories_that_only_names_tell_of_are_like_those_beneath() {
+    let directory = directory();
+    let erofs = Erofs::open(directory.path()).unwrap();
+    let base = tar(&[
+        ("./", EntryKind::Directory, 0o711),
+        ("tmp/", EntryKind::Directory, 0o1777),
+        ("tmp/deep/", EntryKind::Directory, 0o700),
+    ]);
+    let base = erofs.add(None, &mut &base[..]).unwrap().chain;
+    let middle = erofs.add(Some(&base), &mut &tar(&[("tmp/one", EntryKind::File, 0o600)])[..]).unwrap().chain;
+    let top = tar(&[("tmp/deep/two", EntryKind::File, 0o600), ("new/three", EntryKind::File, 0o600)]);
+    let top = erofs.add(Some(&middle), &mut &top[..]).unwrap().chain;
+    drop(erofs);
+    let erofs = Erofs::open(directory.path()).unwrap();
+    for _ in 0..2 {
+        let tree = hull_sys::mount_rootfs(&erofs.view(Some(&top)).unwrap()).unwrap();
+        let is = |name: &str| {
+            let metadata = std::fs::metadata(format!("/proc/self/fd/{}/{name}", tree.as_raw_fd())).unwrap();
+            (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
+        };
+        assert_eq!((is("."), is("tmp"), is("tmp/deep")), ((0o711, 5, 6), (0o1777, 5, 6), (0o700, 5, 6)));
+        assert_eq!(
+            (is("new"), is("tmp/one"), is("new/three")),
+            ((0o755, 0, 0), (0o600, 5, 6), (0o600, 5, 6))
+        );
+    }
+}
+
+#[test]
+fn a_removed_layer_is_gone_while_it_is_mounted() {
+    let directory = directory();
+    let erofs = Erofs::open(directory.path()).unwrap();
+    let chain = erofs.add(None, &mut &tar(&[("file", EntryKind::File, 0o600)])[..]).unwrap().chain;
+    let tree = hull_sys::mount_rootfs(&erofs.view(Some(&chain)).unwrap()).unwrap();
+    erofs.remove_layer(&chain).unwrap();
+    drop(erofs);
+    assert_eq!(directory.path().join("layers/sha256").read_dir().unwrap().count(), 0);
+    let left = directory.path().join("tmp").read_dir().unwrap();
+    assert!(left.into_iter().all(|aside| !aside.unwrap().path().join("layer.tar").exists()));
+    assert!(std::fs::metadata(format!("/proc/self/fd/{}/file", tree.as_raw_fd())).is_ok());
+}
