@@ -33,6 +33,13 @@ impl Layout {
             make_directory(&self.root.join("blobs").join(algorithm))?;
         }
         make_directory(&self.ingest())?;
+        // A blob's name is synced in its directory; the directory's own must be there too.
+        for directory in [self.root.join("blobs"), self.root.clone()] {
+            File::open(directory)?.sync_all()?;
+        }
+        if let Some(parent) = self.root.parent() {
+            File::open(parent)?.sync_all()?;
+        }
         // A daemon that was killed leaves half transfers. Those with a blob's name can be gone on with.
         self.sweep_ingests(PARTIAL_AGE, PARTIAL_BYTES, |_| false)?;
         for (name, text) in [("oci-layout", MARKER), ("index.json", EMPTY_INDEX)] {
@@ -136,6 +143,7 @@ impl Layout {
     fn replace(&self, name: &str, text: &[u8]) -> io::Result<()> {
         let (path, mut file) = self.create_ingest().map_err(io::Error::other)?;
         file.write_all(text)?;
+        file.sync_data()?;
         fs::rename(path, self.root.join(name))
     }
     pub(crate) fn list(&self) -> Result<Vec<Digest>, ContentError> {

@@ -282,6 +282,11 @@ impl Images {
     pub fn uses(&self) -> &Uses {
         &self.inner.uses
     }
+    /// Every blob that an image's row names.
+    pub fn blobs_of(&self, name: &str) -> Result<Vec<Digest>> {
+        let state = self.inner.catalogue.read();
+        Ok(resolve::find(&state, name)?.record.row.blobs.iter().cloned().collect())
+    }
     /// How many images there are.
     pub fn count(&self) -> usize {
         self.inner.catalogue.read().images.len()

@@ -173,7 +173,8 @@ impl Removal<'_> {
             remove_references: names.to_vec(),
             ..Change::default()
         };
-        self.writer.commit(change, Durability::Process)?;
+        // On the disk before what it named goes: a row that came back without its layers would be a broken image.
+        self.writer.commit(change, Durability::Power)?;
         self.tell_untagged(record, names);
         self.images.event("delete", record.id.as_str(), record.id.as_str(), Some(record));
         self.items.push(ImageDeleteItem { deleted: record.id.to_string(), ..ImageDeleteItem::default() });

@@ -59,10 +59,13 @@ impl Disk {
                 self.open.remove(&call.number(0));
                 false
             }
-            "dup" | "dup2" | "dup3" => panic!("{call:?}: descriptors with a common offset are not known here"),
+            "dup" | "dup2" | "dup3" => {
+                panic!("{call:?}: descriptors with a common offset are not known here")
+            }
             "fcntl" if call.has(1, "F_DUPFD_CLOEXEC") || call.has(1, "F_DUPFD") => {
                 let copy = self.open.get(&call.number(0)).and_then(Option::as_ref);
-                let copy = copy.map(|open| Open { node: open.node, offset: open.offset, append: open.append });
+                let copy =
+                    copy.map(|open| Open { node: open.node, offset: open.offset, append: open.append });
                 self.open.insert(call.result, copy);
                 false
             }
@@ -70,7 +73,11 @@ impl Disk {
             "pwrite64" => self.written(call, Some(call.number(3) as u64)),
             "writev" | "pwritev" | "copy_file_range" | "sendfile" | "splice" => {
                 let to = if call.name == "sendfile" || call.name.contains("write") { 0 } else { 2 };
-                assert!(self.node_of(call.number(to)).is_none(), "{} into the store is not known here", call.name);
+                assert!(
+                    self.node_of(call.number(to)).is_none(),
+                    "{} into the store is not known here",
+                    call.name
+                );
                 false
             }
             "lseek" => {
@@ -120,7 +127,8 @@ impl Disk {
                 Path::new(path).strip_prefix(&self.root).ok()?.to_str()?
             }
         };
-        let mut parts: Vec<&str> = relative.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        let mut parts: Vec<&str> =
+            relative.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         let last = parts.pop().unwrap_or("").to_owned();
         let mut at = from.unwrap_or(0);
         for part in parts {
@@ -283,7 +291,8 @@ impl Disk {
                 if to.to_str().is_some_and(|path| path.ends_with("-shm")) {
                     return;
                 }
-                let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(to).unwrap();
+                let mut file =
+                    std::fs::File::options().write(true).create_new(true).mode(0o600).open(to).unwrap();
                 std::io::Write::write_all(&mut file, if keep { data } else { synced }).unwrap();
             }
             Node::Directory { names, synced } => {
@@ -305,10 +314,9 @@ impl Disk {
     /// Path and contents of every file, as they would be without a crash.
     pub fn files(&self, below: &str) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
-        if let Some(place) = self.at(Some(0), below) {
-            if let Some(node) = self.find(&place) {
-                self.list(node, String::new(), &mut found);
-            }
+        let node = self.at(Some(0), below).and_then(|place| self.find(&place));
+        if let Some(node) = node {
+            self.list(node, String::new(), &mut found);
         }
         found
     }
