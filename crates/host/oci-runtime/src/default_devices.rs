@@ -29,8 +29,8 @@ pub(crate) fn with_rules(resources: Option<&Resources>) -> Resources {
     for (_, major, minor) in NODES {
         rules.push(allow("c", Some(major), Some(minor), "rwm"));
     }
-    // /dev/console, /dev/pts/*, /dev/ptmx.
-    for (major, minor) in [(5, Some(1)), (136, None), (5, Some(2))] {
+    // /dev/console, /dev/pts/*, /dev/ptmx, and /dev/net/tun, which is of use only to who may set up interfaces.
+    for (major, minor) in [(5, Some(1)), (136, None), (5, Some(2)), (10, Some(200))] {
         rules.push(allow("c", Some(major), minor, "rwm"));
     }
     // A rule that is there twice is one write too many.
@@ -65,7 +65,7 @@ mod tests {
     fn the_default_is_to_deny() {
         let rules = with_rules(None).devices;
         assert!(!rules[0].allow);
-        assert_eq!(rules.len(), 1 + 2 + 6 + 3);
+        assert_eq!(rules.len(), 1 + 2 + 6 + 4);
         let all = DeviceCgroup { allow: true, ..DeviceCgroup::default() };
         let resources = Resources { devices: vec![rules_head(), all.clone()], ..Resources::default() };
         assert_eq!(with_rules(Some(&resources)).devices, [all]);

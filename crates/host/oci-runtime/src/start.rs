@@ -36,6 +36,9 @@ pub fn start(state_root: &Path, id: &str) -> Result<()> {
         Err(error) => return Err(failed(error)),
     }
     rustix::io::write(&fifo, b"0").map_err(failed)?;
+    if !record.poststart.is_empty() {
+        await_program(&fifo).map_err(failed)?;
+    }
     if let Err(failure) = hooks::run(&record.poststart, &record.state("running")) {
         // The specification, "Lifecycle": the container is stopped, and its life goes on from there.
         if let Some(pidfd) = record.process() {
@@ -44,4 +47,17 @@ pub fn start(state_root: &Path, id: &str) -> Result<()> {
         return Err(Error::Hook { point: "poststart", index: failure.index, reason: failure.reason });
     }
     Ok(())
+}
+
+/// Waits until the init has become its program, or has ended: its end of the fifo goes with that. `poststart` comes
+/// after the program has begun, and after the hooks that the init runs before.
+fn await_program(fifo: &std::os::fd::OwnedFd) -> rustix::io::Result<()> {
+    loop {
+        // What is waited for, an error condition, needs not be asked for.
+        let mut fds = [rustix::event::PollFd::new(fifo, rustix::event::PollFlags::empty())];
+        match rustix::event::poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result.map(drop),
+        }
+    }
 }

@@ -92,9 +92,20 @@ pub fn read(descriptor: impl AsFd) -> io::Result<Option<Received>> {
 ///
 /// Rust ignores SIGPIPE at start-up, and ignored signals survive execve.
 pub fn reset_all() {
-    // SAFETY: SIG_DFL is a valid disposition; numbers that cannot be set are refused.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    // What the kernel calls a `sigaction`, all zero: the default, no flags, nothing blocked.
+    let default = [0_usize; 4];
+    for signal in 1..=64 {
+        // The raw call: a libc keeps 32 and 33 for itself, and its posix_spawn leaves them ignored.
+        // SAFETY: the structure is at least as long as the kernel reads; numbers that cannot be set are refused.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<usize>(),
+                8_usize,
+            )
+        };
     }
     let _ = SignalSet::of(&[]).block();
 }

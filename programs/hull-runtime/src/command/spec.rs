@@ -39,7 +39,6 @@ fn make_rootless(spec: &mut Value) {
         namespaces.push(json!({"type": "user"}));
     }
     if let Some(mounts) = spec["mounts"].as_array_mut() {
-        mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
         for mount in mounts.iter_mut() {
             if mount["destination"] == "/sys" {
                 *mount = json!({"destination": "/sys", "type": "none", "source": "/sys",

@@ -142,6 +142,7 @@ impl Place<'_> {
 
     fn file_system(&self, root: &InRoot, mounted: &mut Mounted) -> Step<()> {
         let is_dev = clean(&self.mount.destination) == Path::new("/dev");
+        let mode = self.mode_of_place(root);
         let target = if self.mount.kind == "sysfs" {
             ordinary_directory(root, self.mount)?
         } else {
@@ -153,7 +154,7 @@ impl Place<'_> {
             all if is_dev || self.copies_up() => all - Attributes::MOUNT_ATTR_RDONLY,
             all => all,
         };
-        let made = self.make(first)?;
+        let made = self.make(first, mode)?;
         if is_dev && self.options.is_read_only() {
             mounted.read_only_dev = Some(made.try_clone().during("copy descriptor")?);
         }
@@ -180,7 +181,7 @@ impl Place<'_> {
         mounted: &mut Mounted,
     ) -> Step<()> {
         let target = ordinary_directory(root, self.mount)?;
-        let made = self.make(self.options.own.set)?;
+        let made = self.make(self.options.own.set, None)?;
         if !*written {
             super::sysctl::write(&made, sysctl)?;
             *written = true;
@@ -191,12 +192,15 @@ impl Place<'_> {
     }
 
     /// A new file system of the mount's type, detached.
-    fn make(&self, attributes: Attributes) -> Step<OwnedFd> {
+    fn make(&self, attributes: Attributes, mode: Option<u32>) -> Step<OwnedFd> {
         const VIRTUAL: [&str; 5] = ["proc", "sysfs", "tmpfs", "devpts", "mqueue"];
         let context = FileSystem::open(&self.mount.kind)
             .during(format_args!("file system type {:?}", self.mount.kind))?;
         let source = if self.mount.source.is_empty() { &self.mount.kind } else { &self.mount.source };
         context.set("source", source.as_str()).during("set source")?;
+        if let Some(mode) = mode {
+            context.set("mode", format!("{mode:o}").as_str()).during("set mode")?;
+        }
         for flag in &self.options.file_system_flags {
             context.set_flag(flag).during(flag)?;
         }
@@ -222,6 +226,15 @@ impl Place<'_> {
             mount::set_id_map(&made, namespace, false).during("map ids")?;
         }
         Ok(made)
+    }
+
+    /// The mode of the directory that a tmpfs covers, where the configuration has none: it would be writable for all.
+    fn mode_of_place(&self, root: &InRoot) -> Option<u32> {
+        let given = self.options.data.iter().any(|(key, _)| key == "mode");
+        if self.mount.kind != "tmpfs" || given {
+            return None;
+        }
+        root.metadata(&self.mount.destination).ok().map(|stat| stat.st_mode & 0o7777)
     }
 
     /// Whether a new tmpfs begins with what the image has at its place.

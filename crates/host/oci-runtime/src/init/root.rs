@@ -62,7 +62,8 @@ impl Init<'_> {
         if !self.linux.rootfs_propagation.is_empty() {
             let wanted = propagation(&self.linux.rootfs_propagation)?;
             let change = Change { propagation: Some(wanted), ..Change::default() };
-            mount::change(root.as_fd(), change, true).during("cannot set the root's propagation")?;
+            let recursive = self.linux.rootfs_propagation.starts_with('r');
+            mount::change(root.as_fd(), change, recursive).during("cannot set the root's propagation")?;
         }
         if self.spec.root.as_ref().is_some_and(|root| root.readonly) {
             let change = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
