@@ -30,6 +30,8 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink_socket;
 pub mod netns;
+#[cfg(all(panic = "abort", target_env = "musl"))]
+mod no_unwinding;
 pub mod process;
 pub mod program_memory;
 pub mod random;
