@@ -8,7 +8,7 @@ pub fn needs(command: &str) -> Option<&'static str> {
         "swarm" | "node" | "service" | "stack" | "secret" | "config" => "swarm mode",
         "compose" => "compose",
         "plugin" => "plugins",
-        "manifest" | "trust" => "manifest commands",
+        "trust" => "content trust",
         "checkpoint" => "checkpoints",
         _ => return None,
     })

@@ -32,6 +32,7 @@ pub mod format;
 pub mod help;
 pub mod image;
 pub mod list;
+mod manifest;
 pub mod matches;
 pub mod network;
 pub mod order;
