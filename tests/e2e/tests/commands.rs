@@ -86,6 +86,10 @@ fn options_of_run_reach_the_container() {
             "no"
         );
         assert!(run(&["--tmpfs", "/t:size=1m", "busybox", "df", "/t"]).ok().contains("1024"));
+        // Whatever form the driver keeps layers in.
+        let image = "type=image,source=busybox,target=/image";
+        let tried = "/image/bin/busybox echo from the image; touch /image/x 2>/dev/null || echo read-only";
+        assert_eq!(run(&["--mount", image, "busybox", "sh", "-c", tried]).ok(), "from the image\nread-only");
         let bind = world.directory().join("shared");
         std::fs::create_dir(&bind).unwrap();
         std::fs::write(bind.join("note"), "from the host").unwrap();

@@ -18,6 +18,12 @@ pub struct Rootfs {
     pub work: Option<PathBuf>,
 }
 
+impl Rootfs {
+    /// The type, in a bundle's configuration, of a mount whose `source` is such a value as JSON: Hull's own, of which
+    /// other runtimes don't know.
+    pub const MOUNT_TYPE: &'static str = "hull.rootfs";
+}
+
 /// One read-only layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

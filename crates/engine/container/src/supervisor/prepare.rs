@@ -175,16 +175,20 @@ fn image_source(engine: &Engine, mount: &MountSpec) -> Result<Source> {
     if !mount.subpath.is_empty() {
         return Err(Error::NotImplemented(format!("image mount {}: subpath", mount.destination)));
     }
-    let mut lowers = Vec::new();
-    for lower in &view.lowers {
-        let Lower::Directory(path) = lower else {
-            return Err(Error::NotImplemented(format!(
-                "image mount {} with the erofs driver",
-                mount.destination
-            )));
-        };
-        lowers.push(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:"));
-    }
+    let lowers: Option<Vec<String>> = view
+        .lowers
+        .iter()
+        .map(|lower| match lower {
+            Lower::Directory(path) => Some(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:")),
+            Lower::Erofs { .. } => None,
+        })
+        .collect();
+    let Some(lowers) = lowers else {
+        let failed =
+            |error: serde_json::Error| Error::invalid(format!("image mount {}: {error}", mount.source));
+        let device = serde_json::to_string(&view).map_err(failed)?;
+        return Ok(Source::FileSystem { kind: Rootfs::MOUNT_TYPE.into(), device, options: Vec::new() });
+    };
     match view.lowers.as_slice() {
         [Lower::Directory(only)] => Ok(Source::Bind(only.clone())),
         _ => Ok(Source::FileSystem {

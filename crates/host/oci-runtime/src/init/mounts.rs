@@ -5,6 +5,7 @@ use crate::failure::{During, Failure, Step};
 use crate::mount_options::MountOptions;
 use hull_sys::mount::{self, Attributes, Change, FileSystem};
 use hull_sys::{InRoot, Mode, OFlags, rustix};
+use hull_types::Rootfs;
 use hull_types::oci::runtime::Mount;
 use rustix::fs::FileType;
 use std::io;
@@ -193,6 +194,9 @@ impl Place<'_> {
 
     /// A new file system of the mount's type, detached.
     fn make(&self, attributes: Attributes, mode: Option<u32>) -> Step<OwnedFd> {
+        if self.mount.kind == Rootfs::MOUNT_TYPE {
+            return self.layers(attributes);
+        }
         const VIRTUAL: [&str; 5] = ["proc", "sysfs", "tmpfs", "devpts", "mqueue"];
         let context = FileSystem::open(&self.mount.kind)
             .during(format_args!("file system type {:?}", self.mount.kind))?;
@@ -235,6 +239,21 @@ impl Place<'_> {
             return None;
         }
         root.metadata(&self.mount.destination).ok().map(|stat| stat.st_mode & 0o7777)
+    }
+
+    // An image's files, of layers that no option of a file system could name.
+    fn layers(&self, attributes: Attributes) -> Step<OwnedFd> {
+        let rootfs: Rootfs = serde_json::from_str(&self.mount.source).map_err(|error| {
+            Failure(format!(
+                "the source of the {} mount at {}: {error}",
+                Rootfs::MOUNT_TYPE,
+                self.mount.destination
+            ))
+        })?;
+        let made = hull_sys::mount_rootfs(&rootfs).during("mount an image's layers")?;
+        let change = Change { set: attributes, ..Change::default() };
+        mount::change(&made, change, false).during("set an image mount's attributes")?;
+        Ok(made)
     }
 
     /// Whether a new tmpfs begins with what the image has at its place.
