@@ -4,13 +4,13 @@ use crate::hosts::Host;
 use crate::settings::{Settings, SettingsError};
 use hull_api_types::{Map, Ulimit};
 use hull_container::{BUILT_IN_RUNTIME, DEFAULT_RUNTIME_ALIAS, RuntimeSpec};
-use hull_network::{AddressPool, Ipv4Subnet};
+use hull_network::{AddressPool, BridgeAddresses, Subnet};
 use hull_types::size;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Where persistent state is by default.
@@ -35,11 +35,11 @@ pub struct TlsFiles {
 #[derive(Debug, Clone, Default)]
 pub struct NetworkOptions {
     pub bridge: Option<String>,
-    pub bip: Option<String>,
-    pub fixed_cidr: Option<String>,
-    pub default_gateway: Option<Ipv4Addr>,
-    pub host_gateway: Option<Ipv4Addr>,
-    pub publish_address: Option<Ipv4Addr>,
+    pub ipv4_addresses: BridgeAddresses,
+    pub ipv6: bool,
+    pub ipv6_addresses: BridgeAddresses,
+    pub host_gateway: Vec<IpAddr>,
+    pub publish_address: Option<IpAddr>,
     pub mtu: u32,
     pub icc: bool,
     pub ip_forward: bool,
@@ -383,12 +383,20 @@ fn network(read: &Reader<'_>) -> Result<NetworkOptions, SettingsError> {
     }
     Ok(NetworkOptions {
         bridge,
-        bip,
+        ipv4_addresses: BridgeAddresses {
+            address: bip,
+            fixed_cidr: read.optional("fixed-cidr")?,
+            default_gateway: read.address("default-gateway")?,
+        },
+        ipv6: read.flag("ipv6", false)?,
+        ipv6_addresses: BridgeAddresses {
+            address: read.optional("bip6")?,
+            fixed_cidr: read.optional("fixed-cidr-v6")?,
+            default_gateway: read.address("default-gateway-v6")?,
+        },
         icc,
         packet_filter,
-        fixed_cidr: read.optional("fixed-cidr")?,
-        default_gateway: read.address("default-gateway")?,
-        host_gateway: read.address("host-gateway-ip")?,
+        host_gateway: host_gateways(read)?,
         publish_address: read.address("ip")?,
         mtu: u32::try_from(read.number("mtu", 0)?)
             .map_err(|_| invalid("invalid default MTU: it is negative"))?,
@@ -400,6 +408,19 @@ fn network(read: &Reader<'_>) -> Result<NetworkOptions, SettingsError> {
         dns_options: read.list("dns-opts")?,
         dns_search: read.list("dns-search")?,
     })
+}
+
+/// One address, or one of each family.
+fn host_gateways(read: &Reader<'_>) -> Result<Vec<IpAddr>, SettingsError> {
+    let texts = if read.settings.contains_key("host-gateway-ips") {
+        read.list("host-gateway-ips")?
+    } else {
+        read.list("host-gateway-ip")?
+    };
+    let parse = |text: &str| {
+        text.trim().parse().map_err(|_| invalid(format!("invalid host-gateway-ip: {text:?} is no address")))
+    };
+    texts.iter().flat_map(|text| text.split(',')).map(parse).collect()
 }
 
 // `base=10.0.0.0/8,size=24` from flags, `{"base": …, "size": …}` from the file.
@@ -418,8 +439,9 @@ fn pools(read: &Reader<'_>) -> Result<Vec<AddressPool>, SettingsError> {
                 (other.get("base")?.as_str()?.to_owned(), u8::try_from(other.get("size")?.as_u64()?).ok()?)
             }
         };
-        let base: Ipv4Subnet = base.parse().ok()?;
-        (size >= base.prefix() && size <= 30).then_some(AddressPool { base, size })
+        let base: Subnet = base.parse().ok()?;
+        let longest = if base.is_ipv4() { 30 } else { 126 };
+        (size >= base.prefix() && size <= longest).then_some(AddressPool { base, size })
     };
     values
         .iter()
@@ -477,9 +499,9 @@ impl Reader<'_> {
     fn pairs(&self, key: &str) -> Result<Map<String>, SettingsError> {
         Ok(self.value(key)?.unwrap_or_default())
     }
-    fn address(&self, key: &str) -> Result<Option<Ipv4Addr>, SettingsError> {
+    fn address(&self, key: &str) -> Result<Option<IpAddr>, SettingsError> {
         let parse = |text: String| {
-            text.parse().map_err(|_| invalid(format!("invalid {key}: {text:?} is no IPv4 address")))
+            text.parse().map_err(|_| invalid(format!("invalid {key}: {text:?} is no IP address")))
         };
         self.optional(key)?.map(parse).transpose()
     }

@@ -20,14 +20,18 @@
 
 pub mod address;
 mod attribute;
+pub mod conntrack;
 mod error;
 pub mod link;
 mod message;
 pub mod neighbour;
 pub mod route;
 mod socket;
+pub mod sub_interface;
+mod watch;
 
 pub use attribute::{Attribute, Attributes};
 pub use error::{Error, Result};
 pub use message::{MessageBuilder, Messages, flags};
 pub use socket::{Answer, Request, RouteSocket, Socket};
+pub use watch::{Notice, Watch};

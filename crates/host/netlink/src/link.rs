@@ -5,21 +5,22 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use crate::socket::request;
 use crate::{Attributes, Request, Result, RouteSocket, flags};
 
-const RTM_NEWLINK: u16 = 16;
+pub(crate) const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
+pub(crate) const IFLA_ADDRESS: u16 = 1;
+pub(crate) const IFLA_IFNAME: u16 = 3;
+pub(crate) const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
+pub(crate) const IFLA_LINK: u16 = 5;
 const IFLA_PROTINFO: u16 = 12;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_NET_NS_FD: u16 = 28;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const VETH_INFO_PEER: u16 = 1;
+pub(crate) const IFLA_LINKINFO: u16 = 18;
+pub(crate) const IFLA_NET_NS_FD: u16 = 28;
+pub(crate) const IFLA_INFO_KIND: u16 = 1;
+pub(crate) const IFLA_INFO_DATA: u16 = 2;
+pub(crate) const VETH_INFO_PEER: u16 = 1;
 const IFLA_BR_FORWARD_DELAY: u16 = 1;
 const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
@@ -27,7 +28,7 @@ const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 
 const AF_BRIDGE: u8 = 7;
-const IFF_UP: u32 = 1;
+pub(crate) const IFF_UP: u32 = 1;
 
 /// A hardware address.
 pub type Mac = [u8; 6];
@@ -35,7 +36,7 @@ pub type Mac = [u8; 6];
 /// The longest name that an interface can have.
 pub const NAME_MAX: usize = 15;
 
-fn header(family: u8, index: u32, flags: u32, change: u32) -> [u8; 16] {
+pub(crate) fn header(family: u8, index: u32, flags: u32, change: u32) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[0] = family;
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());

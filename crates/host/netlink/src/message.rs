@@ -129,6 +129,8 @@ pub struct Message<'a> {
     pub flags: u16,
     /// The number of the request it answers.
     pub sequence: u32,
+    /// The netlink socket whose request it answers or tells of; 0 is the kernel.
+    pub port: u32,
     /// What follows its header.
     pub body: &'a [u8],
 }
@@ -168,7 +170,7 @@ fn parse(bytes: &[u8]) -> Option<(Message<'_>, usize)> {
     let body = bytes.get(HEADER..length)?;
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
     let flags = u16::from_ne_bytes(bytes.get(6..8)?.try_into().ok()?);
-    Some((Message { kind, flags, sequence: word(8)?, body }, length))
+    Some((Message { kind, flags, sequence: word(8)?, port: word(12)?, body }, length))
 }
 
 #[cfg(test)]

@@ -68,6 +68,12 @@ impl Socket {
         first
     }
 
+    /// The number by which notifications tell whose change they are of. Known once something was sent.
+    pub fn port(&self) -> Result<u32> {
+        let failed = |source| Error::Socket { act: "ask for a netlink socket's number".into(), source };
+        self.socket.port().map_err(failed)
+    }
+
     /// Sends a datagram of messages. The kernel has worked them off when this returns.
     pub fn send(&mut self, act: &str, datagram: &[u8]) -> Result<()> {
         self.socket.send(datagram).map_err(|source| Error::Socket { act: act.to_owned(), source })

@@ -1,6 +1,6 @@
 //! Rules by what they say rather than by registers.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::batch::{Change, Rule};
 use crate::expression::{
@@ -29,6 +29,8 @@ pub mod ct_status {
 
 const IPV4_SOURCE: u32 = 12;
 const IPV4_DESTINATION: u32 = 16;
+const IPV6_SOURCE: u32 = 8;
+const IPV6_DESTINATION: u32 = 24;
 const DESTINATION_PORT: u32 = 2;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
@@ -110,14 +112,33 @@ impl RuleBuilder {
         self.in_set(set)
     }
 
-    /// The IPv4 source is in this subnet.
-    pub fn ipv4_source(self, network: Ipv4Addr, prefix: u8) -> Self {
-        self.ipv4_address(IPV4_SOURCE, network, prefix)
+    /// Packets of one family only.
+    pub fn family(self, ipv6: bool) -> Self {
+        if ipv6 { self.ipv6() } else { self.ipv4() }
     }
 
-    /// The IPv4 destination is in this subnet.
-    pub fn ipv4_destination(self, network: Ipv4Addr, prefix: u8) -> Self {
-        self.ipv4_address(IPV4_DESTINATION, network, prefix)
+    /// The source is in this subnet; of packets of its family, which is to be matched before.
+    pub fn source(self, network: IpAddr, prefix: u8) -> Self {
+        let offset = if network.is_ipv4() { IPV4_SOURCE } else { IPV6_SOURCE };
+        self.address(offset, network, prefix)
+    }
+
+    /// The destination is in this subnet; of packets of its family, which is to be matched before.
+    pub fn destination(self, network: IpAddr, prefix: u8) -> Self {
+        let offset = if network.is_ipv4() { IPV4_DESTINATION } else { IPV6_DESTINATION };
+        self.address(offset, network, prefix)
+    }
+
+    /// Protocol, destination address and port are in this set `inet_proto . ipv4_addr . inet_service` (or
+    /// `ipv6_addr`).
+    pub fn service_in(mut self, set: &str, ipv6: bool) -> Self {
+        self.load_service(ipv6, true);
+        self.in_set(set)
+    }
+
+    /// The transport protocol is this one.
+    pub fn l4_protocol(self, number: u8) -> Self {
+        self.meta(MetaKey::L4Protocol).equals(&[number])
     }
 
     /// The destination is an address of this host's.
@@ -158,40 +179,51 @@ impl RuleBuilder {
         Change::AddRule(self.rule)
     }
 
-    /// Rewrites the destination by a map `inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service`.
-    pub fn dnat_ipv4_by_address(mut self, map: &str) -> Change {
-        self.push(Expression::Meta { key: MetaKey::L4Protocol, to: R0 });
-        self.push(Expression::Payload {
-            base: PayloadBase::Network,
-            offset: IPV4_DESTINATION,
-            length: 4,
-            to: Register(1),
-        });
-        self.dnat_ipv4(map, Register(2))
+    /// Rewrites the destination by a map `inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service` (or of
+    /// `ipv6_addr`).
+    pub fn dnat_by_address(self, map: &str, ipv6: bool) -> Change {
+        self.dnat(map, ipv6, true)
     }
 
-    /// Rewrites the destination by a map `inet_proto . inet_service : ipv4_addr . inet_service`.
-    pub fn dnat_ipv4_by_port(mut self, map: &str) -> Change {
-        self.push(Expression::Meta { key: MetaKey::L4Protocol, to: R0 });
-        self.dnat_ipv4(map, Register(1))
+    /// Rewrites the destination by a map `inet_proto . inet_service : ipv4_addr . inet_service` (or to `ipv6_addr`).
+    pub fn dnat_by_port(self, map: &str, ipv6: bool) -> Change {
+        self.dnat(map, ipv6, false)
     }
 
-    fn dnat_ipv4(mut self, map: &str, port: Register) -> Change {
-        let base = PayloadBase::Transport;
-        self.push(Expression::Payload { base, offset: DESTINATION_PORT, length: 2, to: port });
+    fn dnat(mut self, map: &str, ipv6: bool, with_address: bool) -> Change {
+        self.load_service(ipv6, with_address);
         self.push(Expression::Lookup { set: map.to_owned(), from: R0, to: Some(R0), inverted: false });
-        let (kind, address) = (NatKind::Destination, R0);
-        self.push(Expression::Nat { kind, ipv6: false, address, port: Some(Register(1)) });
+        let port = Some(Register(if ipv6 { 4 } else { 1 }));
+        self.push(Expression::Nat { kind: NatKind::Destination, ipv6, address: R0, port });
         Change::AddRule(self.rule)
     }
 
-    fn ipv4_address(mut self, offset: u32, network: Ipv4Addr, prefix: u8) -> Self {
-        self.push(Expression::Payload { base: PayloadBase::Network, offset, length: 4, to: R0 });
-        if prefix < 32 {
-            let mask = if prefix == 0 { 0 } else { u32::MAX << (32 - prefix) };
-            self.push(Expression::Mask { from: R0, to: R0, mask: mask.to_be_bytes().to_vec() });
+    /// Loads protocol, destination address where that is asked for, and destination port, one after another.
+    fn load_service(&mut self, ipv6: bool, with_address: bool) {
+        self.push(Expression::Meta { key: MetaKey::L4Protocol, to: R0 });
+        let mut next = Register(1);
+        if with_address {
+            let (offset, length) = if ipv6 { (IPV6_DESTINATION, 16) } else { (IPV4_DESTINATION, 4) };
+            self.push(Expression::Payload { base: PayloadBase::Network, offset, length, to: next });
+            next = Register(1 + length as u8 / 4);
         }
-        self.equals(&network.octets())
+        let (base, offset) = (PayloadBase::Transport, DESTINATION_PORT);
+        self.push(Expression::Payload { base, offset, length: 2, to: next });
+    }
+
+    fn address(mut self, offset: u32, network: IpAddr, prefix: u8) -> Self {
+        let octets = match network {
+            IpAddr::V4(network) => network.octets().to_vec(),
+            IpAddr::V6(network) => network.octets().to_vec(),
+        };
+        let length = octets.len();
+        let base = PayloadBase::Network;
+        self.push(Expression::Payload { base, offset, length: length as u32, to: R0 });
+        if usize::from(prefix) < length * 8 {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0).to_be_bytes();
+            self.push(Expression::Mask { from: R0, to: R0, mask: mask[..length].to_vec() });
+        }
+        self.equals(&octets)
     }
 
     fn ct_bits(mut self, key: CtKey, bits: u32) -> Self {

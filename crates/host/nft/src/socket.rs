@@ -19,6 +19,11 @@ impl NftSocket {
         Ok(Self { socket: Socket::open(NetlinkProtocol::Netfilter)? })
     }
 
+    /// The number by which the kernel's notifications name this socket's changes. Known once a batch was applied.
+    pub fn port(&self) -> Result<u32> {
+        Ok(self.socket.port()?)
+    }
+
     /// Makes the changes of a batch, all of them or none.
     pub fn apply(&mut self, batch: &Batch) -> Result<()> {
         const ACT: &str = "apply an nftables batch";

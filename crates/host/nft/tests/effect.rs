@@ -58,14 +58,14 @@ fn example() -> Batch {
     batch.push(Change::AddChain(Chain { name: "inner".into(), base: None }));
     let rule = RuleBuilder::new;
     batch.push(rule("pre").ipv4().destination_is_local().verdict(Verdict::Jump("inner".into())));
-    batch.push(rule("inner").ipv4().dnat_ipv4_by_address("addressed"));
-    batch.push(rule("inner").ipv4().dnat_ipv4_by_port("ports"));
+    batch.push(rule("inner").ipv4().dnat_by_address("addressed", false));
+    batch.push(rule("inner").ipv4().dnat_by_port("ports", false));
     batch.push(rule("fwd").state(ct_state::ESTABLISHED | ct_state::RELATED).comment("replies").accept());
     batch.push(rule("fwd").status(ct_status::DNAT).accept());
     batch.push(rule("fwd").interfaces_in("pairs").accept());
     batch.push(rule("fwd").in_interface_kind_not("bridge").out_interface_in("bridges").drop());
     let subnet = Ipv4Addr::new(172, 17, 0, 0);
-    batch.push(rule("post").ipv4().ipv4_source(subnet, 16).out_interface_not("hull0").masquerade());
+    batch.push(rule("post").ipv4().source(subnet.into(), 16).out_interface_not("hull0").masquerade());
     batch.push(Change::AddElements(ports(), vec![element(8080), element(8081)]));
     let key = Value::new().protocol(17).ipv4(Ipv4Addr::LOCALHOST).port(53);
     let value = Value::new().ipv4(Ipv4Addr::new(172, 17, 0, 3)).port(5353);

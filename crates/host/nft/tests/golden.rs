@@ -59,7 +59,7 @@ fn a_map_element() {
 fn a_rule() {
     let mut batch = Batch::new(Family::Inet, "t");
     batch.push(Change::AddTable);
-    batch.push(RuleBuilder::new("c").ipv4_destination(Ipv4Addr::new(127, 0, 0, 0), 8).comment("x").drop());
+    batch.push(RuleBuilder::new("c").destination(Ipv4Addr::new(127, 0, 0, 0).into(), 8).comment("x").drop());
     let expression =
         |name: &[u8], attributes: &[Vec<u8>]| nested(1, &[attribute(1, name), nested(2, attributes)]);
     let value = |kind, bytes: &[u8]| nested(kind, &[attribute(1, bytes)]);

@@ -42,8 +42,17 @@ impl NetlinkSocket {
         enable(self.fd.as_fd(), libc::NETLINK_GET_STRICT_CHK)
     }
 
+    /// The address by which the kernel tells this socket from others.
+    pub fn port(&self) -> io::Result<u32> {
+        let address = rustix::net::getsockname(&self.fd)?;
+        let address = netlink::SocketAddrNetlink::try_from(address)?;
+        Ok(address.pid())
+    }
+
     /// Joins a multicast group, to be told of changes.
     pub fn join(&self, group: u32) -> io::Result<()> {
+        // A socket without a number is passed over: the kernel takes it for the one that made the change.
+        rustix::net::bind(&self.fd, &netlink::SocketAddrNetlink::new(0, 0))?;
         set_option(self.fd.as_fd(), libc::NETLINK_ADD_MEMBERSHIP, group)
     }
 

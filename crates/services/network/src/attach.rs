@@ -1,16 +1,18 @@
 //! A container's way into its networks, and out.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use hull_api_types::PortMap;
 use hull_netlink::RouteSocket;
 
-use crate::model::{Endpoint, NetworkRow, Sandbox};
+use crate::endpoint::{Endpoint, Sandbox};
+use crate::model::{GatewayMode, Medium, NetworkRow};
 use crate::namespaces::Namespace;
 use crate::networks::Networks;
 use crate::plan::{self, Mode};
-use crate::{AttachRequest, Attachment, Result, bridge, files, firewall, ports};
+use crate::ports::Reach;
+use crate::{AttachRequest, Attachment, Result, bridge, files, firewall, ports, sub_interface};
 
 impl Networks {
     /// Gives a container its network: namespace, interfaces, addresses, published ports, the files about them.
@@ -38,14 +40,24 @@ impl Networks {
                 for (row, settings) in &rows {
                     plan::asked(row, settings)?;
                 }
-                let any = Ipv4Addr::UNSPECIFIED;
-                ports::read(&request.ports, &request.exposed, request.publish_all, any).map(|_| ())
+                let reach = |ipv6| {
+                    let mut rows = rows.iter().map(|(row, _)| row);
+                    rows.any(|row| row.pools_of(ipv6).next().is_some()).then_some(GatewayMode::Nat)
+                };
+                // A network without an outside publishes nothing, so nothing of it can be wrong.
+                let (ipv4, ipv6) = (reach(false), reach(true));
+                let reach = Reach { ipv4, ipv6, default_address: Ipv4Addr::UNSPECIFIED.into() };
+                let asked = plan::asked_ports(request);
+                if ipv4.is_none() && ipv6.is_none() {
+                    return Ok(());
+                }
+                ports::read(&asked, reach).map(|_| ())
             }
         }
     }
 
     fn attach_to_host(&self, request: &AttachRequest) -> Result<Attachment> {
-        let hosts = files::host_network_hosts(request, self.host_gateway())?;
+        let hosts = files::host_network_hosts(request, &self.host_gateway())?;
         let sandbox = {
             let mut state = self.state();
             let row = state.network("host")?.clone();
@@ -83,6 +95,7 @@ impl Networks {
         };
         match self.build(request, &mut namespace, &sandbox, &rows, &links) {
             Ok((hosts, resolv_conf)) => {
+                self.forget_connections(&sandbox.published);
                 for endpoint in &sandbox.endpoints {
                     self.publish_endpoint("connect", &sandbox.container_id, endpoint);
                 }
@@ -114,11 +127,11 @@ impl Networks {
         namespace: &mut Namespace,
         sandbox: &Sandbox,
         rows: &[NetworkRow],
-        links: &[(Ipv4Addr, Vec<String>)],
+        links: &[(IpAddr, Vec<String>)],
     ) -> Result<(String, String)> {
-        let own: Vec<Ipv4Addr> =
-            sandbox.endpoints.iter().filter_map(|e| Some(e.interface.as_ref()?.address)).collect();
-        let hosts = files::hosts(request, &own, links, self.host_gateway())?;
+        let own = sandbox.endpoints.iter().flat_map(|e| &e.interface).flat_map(|i| &i.addresses);
+        let own: Vec<IpAddr> = own.map(|own| own.address).collect();
+        let hosts = files::hosts(request, &own, links, &self.host_gateway())?;
         let resolv_conf = files::resolv_conf_of(sandbox, &self.inner.config);
         // The record comes before the interfaces: a daemon that dies in between leaves one for the next to release.
         self.inner.records.put(sandbox)?;
@@ -126,12 +139,10 @@ impl Networks {
         for (endpoint, row) in sandbox.endpoints.iter().zip(rows) {
             self.plug(&mut namespace.route, namespace.fd.as_fd(), row, endpoint)?;
         }
-        bridge::change_default_route(
-            &mut namespace.route,
-            first_name(sandbox),
-            None,
-            sandbox.gateway_interface(),
-        )?;
+        for ipv6 in [false, true] {
+            let (inside, way) = (&mut namespace.route, sandbox.gateway_interface(ipv6));
+            bridge::change_default_route(inside, first_name(sandbox), ipv6, None, way)?;
+        }
         self.change_filter(&firewall::publish(&self.inner.config.table, sandbox, &sandbox.published))?;
         Ok((hosts, resolv_conf))
     }
@@ -143,14 +154,23 @@ impl Networks {
         row: &NetworkRow,
         endpoint: &Endpoint,
     ) -> Result<()> {
-        let (Some(made), Some(interface)) = (&row.bridge, &endpoint.interface) else { return Ok(()) };
-        bridge::plug(&mut self.route(), inside, netns, &row.name, made, interface)
+        let (Some(medium), Some(interface)) = (&row.medium, &endpoint.interface) else { return Ok(()) };
+        let mut route = self.route();
+        match medium {
+            Medium::Bridge(made) => bridge::plug(&mut route, inside, netns, &row.name, made, interface),
+            Medium::Parent(parent) => sub_interface::plug(&mut route, inside, netns, row, parent, interface),
+        }
     }
 
-    /// What `host-gateway` stands for.
-    fn host_gateway(&self) -> Option<Ipv4Addr> {
-        let default = || Some(self.state().by_name("bridge")?.bridge.as_ref()?.gateway);
-        self.inner.config.host_gateway.or_else(default)
+    /// What `host-gateway` stands for: as configured, or the default bridge's addresses.
+    pub(crate) fn host_gateway(&self) -> Vec<IpAddr> {
+        let configured = &self.inner.config.host_gateway;
+        if !configured.is_empty() {
+            return configured.clone();
+        }
+        let state = self.state();
+        let row = state.by_name("bridge");
+        row.into_iter().flat_map(|row| &row.pools).filter_map(|pool| pool.gateway).collect()
     }
 
     /// Gives back a container's addresses and ports. Its namespace goes with its processes. Nothing happens where
@@ -159,6 +179,7 @@ impl Networks {
         let Some(sandbox) = self.state().remove(container_id) else { return Ok(()) };
         let withdrawn =
             self.change_filter(&firewall::withdraw(&self.inner.config.table, &sandbox, &sandbox.published));
+        self.forget_connections(&sandbox.published);
         self.inner.records.remove(container_id)?;
         self.remove_resolver(container_id);
         for endpoint in &sandbox.endpoints {

@@ -7,9 +7,10 @@ use hull_netlink::{RouteSocket, link};
 use hull_sys::netns;
 
 use crate::attach::first_name;
-use crate::model::{Endpoint, NetworkRow, Sandbox};
+use crate::endpoint::{Endpoint, Sandbox};
+use crate::model::NetworkRow;
 use crate::networks::Networks;
-use crate::plan::{new_endpoint, prefix};
+use crate::plan::{free_name, new_endpoint, plan_ports, prefix, usable};
 use crate::state::State;
 use crate::{Error, Result, bridge, firewall};
 
@@ -30,12 +31,18 @@ impl Networks {
         let links = inside.links().map_err(kernel)?;
         let (before, after, row) = {
             let mut state = self.state();
-            let row = state.network(network)?.clone();
+            let row = usable(&state, network)?.clone();
             let before = connectable(&state, &row, container_id)?.clone();
-            let name = free_name(&links, prefix(&row));
+            let name = free_name(prefix(&row), |name| links.iter().any(|link| link.name == name));
             let endpoint = new_endpoint(&mut state, &row, settings.clone(), name)?;
             let mut after = before.clone();
-            after.endpoints.push(endpoint);
+            after.endpoints.push(endpoint.clone());
+            if let Err(error) = plan_ports(&mut state, &mut after) {
+                state.give_back_addresses(&endpoint);
+                // What was published is so still.
+                state.ports.retake_missing(&before.published);
+                return Err(error);
+            }
             state.sandboxes.insert(container_id.to_owned(), after.clone());
             (before, after, row)
         };
@@ -46,9 +53,9 @@ impl Networks {
             .and_then(|()| self.inner.records.put(&after))
             .and_then(|()| self.write_resolver(&after));
         if let Err(error) = plugged {
-            let _ = self.unplug(&row, endpoint);
+            let _ = self.unplug(Some(&mut inside), &row, endpoint);
             let _ = self.write_resolver(&before);
-            self.put_back(&before, endpoint);
+            self.put_back(&before, &after, endpoint);
             return Err(error);
         }
         self.publish_endpoint("connect", container_id, endpoint);
@@ -78,24 +85,26 @@ impl Networks {
             let mut after = before.clone();
             after.endpoints.retain(|endpoint| endpoint.network_id != row.id);
             let endpoint = before.endpoint(&row.id).cloned().ok_or_else(not_in)?;
-            state.sandboxes.insert(container_id.to_owned(), after.clone());
-            if let (Some(interface), Some(leases)) = (&endpoint.interface, state.leases.get_mut(&row.id)) {
-                leases.give_back(interface.address);
+            if let Err(error) = plan_ports(&mut state, &mut after) {
+                state.ports.retake_missing(&before.published);
+                return Err(error);
             }
+            state.sandboxes.insert(container_id.to_owned(), after.clone());
+            state.give_back_addresses(&endpoint);
             (before, after, row, endpoint)
         };
-        if let Err(error) = self.unplug(&row, &endpoint) {
-            // It still has what it had.
-            let mut state = self.state();
-            if let (Some(interface), Some(made)) = (&endpoint.interface, &row.bridge) {
-                state.leases.entry(row.id).or_default().take(made, interface.address);
-            }
-            state.sandboxes.insert(before.container_id.clone(), before);
-            return Err(error);
-        }
         let enter = |source| Error::Namespace { act: "enter", source };
         let open = || RouteSocket::open().map_err(std::io::Error::other);
         let mut inside = netns.map(|fd| netns::within(fd, open)).transpose().map_err(enter)?;
+        if let Err(error) = self.unplug(inside.as_mut(), &row, &endpoint) {
+            // It still has what it had.
+            let mut state = self.state();
+            state.retake_addresses(&endpoint);
+            state.ports.give_back(&after.published);
+            state.ports.retake(&before.published);
+            state.sandboxes.insert(before.container_id.clone(), before);
+            return Err(error);
+        }
         self.move_gateway(inside.as_mut(), &before, &after)?;
         self.inner.records.put(&after)?;
         self.write_resolver(&after)?;
@@ -104,50 +113,53 @@ impl Networks {
         Ok(row.name)
     }
 
-    fn unplug(&self, row: &NetworkRow, endpoint: &Endpoint) -> Result<()> {
+    fn unplug(&self, inside: Option<&mut RouteSocket>, row: &NetworkRow, endpoint: &Endpoint) -> Result<()> {
         let Some(interface) = &endpoint.interface else { return Ok(()) };
         let kernel = |source| Error::Kernel { network: row.name.clone(), source };
-        let mut route = self.route();
-        match route.link_by_name(&interface.host_name).map_err(kernel)? {
+        let delete = |route: &mut RouteSocket, name: &str| match route.link_by_name(name).map_err(kernel)? {
             Some(port) => route.run(link::delete(port.index)).map_err(kernel),
+            None => Ok(()),
+        };
+        match inside {
+            // A sub-interface has no end on the host.
+            _ if !interface.host_name.is_empty() => delete(&mut self.route(), &interface.host_name),
+            Some(inside) => delete(inside, &interface.name),
             None => Ok(()),
         }
     }
 
-    fn put_back(&self, before: &Sandbox, endpoint: &Endpoint) {
+    fn put_back(&self, before: &Sandbox, after: &Sandbox, endpoint: &Endpoint) {
         let mut state = self.state();
-        if let (Some(interface), Some(leases)) =
-            (&endpoint.interface, state.leases.get_mut(&endpoint.network_id))
-        {
-            leases.give_back(interface.address);
-        }
+        state.give_back_addresses(endpoint);
+        state.ports.give_back(&after.published);
+        state.ports.retake(&before.published);
         state.sandboxes.insert(before.container_id.clone(), before.clone());
     }
 
-    /// Default route and published ports follow the endpoint that is the gateway now.
+    /// Default routes and published ports follow the endpoints that are the gateways now.
     fn move_gateway(
         &self,
         inside: Option<&mut RouteSocket>,
         before: &Sandbox,
         after: &Sandbox,
     ) -> Result<()> {
-        let (old, new) = (before.gateway_interface(), after.gateway_interface());
-        if old == new {
+        let ways = [false, true].map(|v6| (v6, before.gateway_interface(v6), after.gateway_interface(v6)));
+        if ways.iter().all(|(_, old, new)| old == new) && before.published == after.published {
             return Ok(());
         }
         if let Some(inside) = inside {
-            bridge::change_default_route(inside, first_name(after), old, new)?;
+            for (ipv6, old, new) in ways {
+                bridge::change_default_route(inside, first_name(after), ipv6, old, new)?;
+            }
         }
         let table = &self.inner.config.table;
         let mut batch = firewall::withdraw(table, before, &before.published);
         batch.changes.extend(firewall::publish(table, after, &after.published).changes);
-        self.change_filter(&batch)
+        let changed = self.change_filter(&batch);
+        self.forget_connections(&before.published);
+        self.forget_connections(&after.published);
+        changed
     }
-}
-
-fn free_name(links: &[link::Link], prefix: &str) -> String {
-    let taken = |name: &String| links.iter().any(|link| link.name == *name);
-    (0..).map(|number| format!("{prefix}{number}")).find(|name| !taken(name)).unwrap_or_default()
 }
 
 fn connectable<'a>(state: &'a State, row: &NetworkRow, container_id: &str) -> Result<&'a Sandbox> {
@@ -165,7 +177,7 @@ fn connectable<'a>(state: &'a State, row: &NetworkRow, container_id: &str) -> Re
             "container in the host's network cannot be connected to another".into(),
         ));
     }
-    if row.bridge.is_none() || sandbox.endpoints.iter().any(|endpoint| endpoint.interface.is_none()) {
+    if row.medium.is_none() || sandbox.endpoints.iter().any(|endpoint| endpoint.interface.is_none()) {
         return Err(Error::Invalid(format!(
             "container cannot be connected to multiple networks with one of the networks in private (none) mode: {}",
             row.name

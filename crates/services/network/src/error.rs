@@ -1,6 +1,6 @@
 //! What can go wrong with networks.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hull_errors::{HasKind, Kind};
@@ -14,6 +14,9 @@ pub enum Error {
     /// No network of that name or id.
     #[error("network {0} not found")]
     NotFound(String),
+    /// No network of that name that is a configuration.
+    #[error("configuration network {0:?} does not exist")]
+    NotFoundConfiguration(String),
     /// An id prefix that several networks share.
     #[error("network {0} is ambiguous ({1} matches found based on ID prefix)")]
     Ambiguous(String, usize),
@@ -62,18 +65,20 @@ pub enum Error {
         taken: String,
     },
     /// All addresses are given away.
-    #[error("no available IPv4 addresses on network {network} ({subnet})")]
+    #[error("no available {family} addresses on network {network} ({subnet})")]
     NoAddress {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
         /// The network.
         network: String,
-        /// Its subnet.
+        /// Its subnets.
         subnet: String,
     },
     /// The address asked for is another's.
     #[error("address {address} on network {network} is already in use: Address already in use")]
     AddressInUse {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The network.
         network: String,
     },
@@ -102,6 +107,19 @@ pub enum Error {
         network: String,
         /// What and why.
         source: hull_netlink::Error,
+    },
+    /// The kernel has no interfaces of a kind.
+    #[error(
+        "network {network}: this kernel has no {kind} interfaces: its module {module} is missing (modprobe {module}, or a \
+         kernel built with it)"
+    )]
+    Missing {
+        /// The network they are for.
+        network: String,
+        /// Their kind.
+        kind: &'static str,
+        /// The kernel's module.
+        module: &'static str,
     },
     /// The kernel refused the packet filter rules.
     #[error("cannot program the nftables table {table}: {source}")]
@@ -145,14 +163,14 @@ pub enum Error {
 impl HasKind for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotFound(_) | Self::DriverNotFound(_) => Kind::NotFound,
+            Self::NotFound(_) | Self::NotFoundConfiguration(_) | Self::DriverNotFound(_) => Kind::NotFound,
             Self::Ambiguous(..) | Self::Invalid(_) => Kind::InvalidParameter,
             Self::Exists(_) | Self::Conflict(_) => Kind::Conflict,
             Self::Overlap { .. }
             | Self::NoPool { .. }
             | Self::ActiveEndpoints { .. }
             | Self::Forbidden(_) => Kind::Forbidden,
-            Self::NotImplemented(_) => Kind::NotImplemented,
+            Self::NotImplemented(_) | Self::Missing { .. } => Kind::NotImplemented,
             Self::Store(error) => error.kind(),
             _ => Kind::Internal,
         }

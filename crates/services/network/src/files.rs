@@ -1,10 +1,10 @@
 //! The contents of a container's `/etc/hosts` and `/etc/resolv.conf`.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 
-use crate::model::{Dns, Sandbox};
+use crate::endpoint::{Dns, Sandbox};
 use crate::{AttachRequest, Error, NetworksConfig, Result};
 
 const LOCALHOST: &str = "127.0.0.1\tlocalhost\n\
@@ -24,9 +24,9 @@ const FALLBACK: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 /// and its own.
 pub(crate) fn hosts(
     request: &AttachRequest,
-    own: &[Ipv4Addr],
-    links: &[(Ipv4Addr, Vec<String>)],
-    host_gateway: Option<Ipv4Addr>,
+    own: &[IpAddr],
+    links: &[(IpAddr, Vec<String>)],
+    host_gateway: &[IpAddr],
 ) -> Result<String> {
     let mut text = LOCALHOST.to_owned();
     text += &extra_hosts(request, host_gateway)?;
@@ -40,7 +40,7 @@ pub(crate) fn hosts(
 }
 
 /// The hosts file of a container in the host's network: the host's, and the names asked for.
-pub(crate) fn host_network_hosts(request: &AttachRequest, host_gateway: Option<Ipv4Addr>) -> Result<String> {
+pub(crate) fn host_network_hosts(request: &AttachRequest, host_gateway: &[IpAddr]) -> Result<String> {
     let mut text = fs::read_to_string("/etc/hosts").unwrap_or_else(|_| LOCALHOST.to_owned());
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -55,7 +55,7 @@ fn own_names(request: &AttachRequest) -> String {
     }
 }
 
-fn extra_hosts(request: &AttachRequest, host_gateway: Option<Ipv4Addr>) -> Result<String> {
+fn extra_hosts(request: &AttachRequest, host_gateway: &[IpAddr]) -> Result<String> {
     let mut text = String::new();
     for extra in &request.extra_hosts {
         let wrong = || Error::Invalid(format!("bad format for add-host: \"{extra}\""));
@@ -63,16 +63,19 @@ fn extra_hosts(request: &AttachRequest, host_gateway: Option<Ipv4Addr>) -> Resul
         if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(wrong());
         }
-        let address = if address == "host-gateway" {
-            host_gateway
-                .map(IpAddr::from)
-                .ok_or_else(|| Error::Invalid("unable to derive the IP value for host-gateway".to_owned()))?
+        let addresses = if address == "host-gateway" {
+            host_gateway.to_vec()
         } else {
             let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-            bare.parse()
-                .map_err(|_| Error::Invalid(format!("invalid IP address in add-host: \"{address}\"")))?
+            let wrong = |_| Error::Invalid(format!("invalid IP address in add-host: \"{address}\""));
+            vec![bare.parse::<IpAddr>().map_err(wrong)?]
         };
-        text += &format!("{address}\t{name}\n");
+        if addresses.is_empty() {
+            return Err(Error::Invalid("unable to derive the IP value for host-gateway".to_owned()));
+        }
+        for address in addresses {
+            text += &format!("{address}\t{name}\n");
+        }
     }
     Ok(text)
 }
@@ -92,7 +95,7 @@ pub(crate) fn resolv_conf_of(sandbox: &Sandbox, config: &NetworksConfig) -> Stri
     if sandbox.has_names() {
         named_resolv_conf(&sandbox.dns, config)
     } else {
-        resolv_conf(&sandbox.dns, config, sandbox.gateway_endpoint().is_some())
+        resolv_conf(&sandbox.dns, config, sandbox.reaches_outside())
     }
 }
 
@@ -243,19 +246,22 @@ mod tests {
 
     #[test]
     fn hosts_has_localhost_extra_links_and_own_lines() {
-        let own = [Ipv4Addr::new(172, 17, 0, 2)];
-        let gateway = Some(Ipv4Addr::new(172, 17, 0, 1));
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let own = [address("172.17.0.2"), address("fd00::2")];
+        let gateway = [address("172.17.0.1"), address("fd00::1")];
         let mut request = request();
         request.extra_hosts =
             vec!["a:10.0.0.1".into(), "b=::1".into(), "c:[fd00::1]".into(), "h:host-gateway".into()];
-        let links = [(Ipv4Addr::new(172, 17, 0, 3), vec!["db".to_owned(), "postgres".to_owned()])];
-        let text = hosts(&request, &own, &links, gateway).unwrap();
+        let links = [(address("172.17.0.3"), vec!["db".to_owned(), "postgres".to_owned()])];
+        let text = hosts(&request, &own, &links, &gateway).unwrap();
         assert_eq!(
             text.strip_prefix(LOCALHOST).unwrap(),
-            "10.0.0.1\ta\n::1\tb\nfd00::1\tc\n172.17.0.1\th\n172.17.0.3\tdb postgres\n172.17.0.2\tweb\n"
+            "10.0.0.1\ta\n::1\tb\nfd00::1\tc\n172.17.0.1\th\nfd00::1\th\n172.17.0.3\tdb postgres\n172.17.0.2\tweb\nfd00::2\tweb\n"
         );
         request.domainname = "example.org".into();
-        assert!(hosts(&request, &own, &[], gateway).unwrap().ends_with("172.17.0.2\tweb.example.org web\n"));
+        assert!(
+            hosts(&request, &own[..1], &[], &gateway).unwrap().ends_with("172.17.0.2\tweb.example.org web\n")
+        );
     }
 
     #[test]
@@ -264,7 +270,7 @@ mod tests {
             ["", "a", ":1.2.3.4", "a:", "a:nonsense", "a b:1.2.3.4", "a\nb:1.2.3.4", "a:host-gateway"]
         {
             let request = AttachRequest { extra_hosts: vec![extra.into()], ..request() };
-            assert!(hosts(&request, &[], &[], None).is_err(), "{extra:?}");
+            assert!(hosts(&request, &[], &[], &[]).is_err(), "{extra:?}");
         }
     }
 

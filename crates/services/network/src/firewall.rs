@@ -8,31 +8,35 @@
 //!  postrouting                     containers behind the host's address; hairpin and loopback behind the bridge's
 //! ```
 //!
+//! Everything but the guard is there twice, for IPv4 and for IPv6, whose loopback the kernel guards by itself.
 //! Publishing a port is one element; a network more or less rewrites the rules. Either is one atomic batch.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hull_nft::{
     BaseChain, Batch, Chain, ChainKind, Change, Datatype, Element, Family, Hook, Policy, RuleBuilder, Set,
     Value, Verdict, ct_state, ct_status,
 };
 
-use crate::model::{Bridge, NetworkRow, Published, Sandbox};
+use crate::endpoint::{Published, Sandbox};
+use crate::model::{Bridge, GatewayMode, NetworkRow, Pool};
 
 const BRIDGES: &str = "bridges";
 const INTERNAL: &str = "internal";
 const ICC: &str = "icc";
-const BY_ADDRESS: &str = "published-by-address";
-const BY_PORT: &str = "published";
-const LOOPBACK: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 0, 0, 0), 8);
+const LOOPBACK: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
+const IPV6_LOOPBACK: (IpAddr, u8) = (IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+const FAMILIES: [bool; 2] = [false, true];
 
 /// What the rules follow from besides the networks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame<'a> {
     pub table: &'a str,
-    /// Whether to keep the host from routing between interfaces that are not bridges: Hull made it a router, and
-    /// it was none before.
-    pub no_router: bool,
+    /// Whether to keep the host from routing IPv4, and IPv6, between interfaces that are not bridges: Hull made it a
+    /// router, and it was none before.
+    pub no_router: [bool; 2],
 }
 
 /// A batch that makes the whole table, in place of the one that is there.
@@ -44,15 +48,16 @@ pub(crate) fn whole<'a>(
     let mut batch = Batch::new(Family::Inet, frame.table);
     // Adding it first makes the deletion succeed where there was none.
     batch.push(Change::AddTable).push(Change::DeleteTable).push(Change::AddTable);
-    for set in [bridges(), internal(), icc(), by_address(), by_port()] {
-        batch.push(Change::AddSet(set));
+    let of_interfaces = interface_sets();
+    for set in of_interfaces.iter().chain(&port_sets()) {
+        batch.push(Change::AddSet(set.clone()));
     }
     chains(&mut batch);
     rules(&mut batch, frame, networks.clone());
-    interface_elements(&mut batch, networks);
-    let published = sandboxes.flat_map(|sandbox| elements(sandbox, &sandbox.published));
-    let (specific, any): (Vec<_>, Vec<_>) = published.partition(|(is_specific, _)| *is_specific);
-    push_elements(&mut batch, Change::AddElements, specific, any);
+    push_elements(&mut batch, Change::AddElements, of_interfaces, interface_elements(networks));
+    let mut lists: [Vec<Element>; 6] = Default::default();
+    sandboxes.for_each(|sandbox| port_elements(&mut lists, sandbox, &sandbox.published));
+    push_elements(&mut batch, Change::AddElements, port_sets(), lists);
     batch
 }
 
@@ -80,61 +85,117 @@ fn change_elements(
     ports: &[Published],
 ) -> Batch {
     let mut batch = Batch::new(Family::Inet, table);
-    let (specific, any): (Vec<_>, Vec<_>) =
-        elements(sandbox, ports).partition(|(is_specific, _)| *is_specific);
-    push_elements(&mut batch, change, specific, any);
+    let mut lists: [Vec<Element>; 6] = Default::default();
+    port_elements(&mut lists, sandbox, ports);
+    push_elements(&mut batch, change, port_sets(), lists);
     batch
 }
 
-fn push_elements(
+fn push_elements<const N: usize>(
     batch: &mut Batch,
     change: fn(Set, Vec<Element>) -> Change,
-    specific: Vec<(bool, Element)>,
-    any: Vec<(bool, Element)>,
+    sets: [Set; N],
+    lists: [Vec<Element>; N],
 ) {
-    for (set, list) in [(by_address(), specific), (by_port(), any)] {
+    for (set, list) in sets.into_iter().zip(lists) {
         if !list.is_empty() {
-            batch.push(change(set, list.into_iter().map(|(_, element)| element).collect()));
+            batch.push(change(set, list));
         }
     }
 }
 
-/// An element for each port, and whether it is for one host address only.
-fn elements<'a>(sandbox: &'a Sandbox, ports: &'a [Published]) -> impl Iterator<Item = (bool, Element)> + 'a {
-    let target = sandbox.gateway_interface().map(|interface| interface.address);
-    ports.iter().filter_map(move |port| {
-        let value = Value::new().ipv4(target?).port(port.container_port);
+/// An element for each port, added to the list of its set in [`port_sets`].
+fn port_elements(lists: &mut [Vec<Element>; 6], sandbox: &Sandbox, ports: &[Published]) {
+    let sets = port_sets();
+    let target = FAMILIES.map(|ipv6| {
+        let interface = sandbox.gateway_interface(ipv6)?;
+        Some((interface.address(ipv6)?.address, interface.mode(ipv6)))
+    });
+    for port in ports {
+        let ipv6 = port.host_address.is_ipv6();
+        let Some((container, mode)) = target[usize::from(ipv6)] else { continue };
+        let first = if ipv6 { 3 } else { 0 };
         let key = Value::new().protocol(port.protocol.number());
-        Some(if port.host_address.is_unspecified() {
-            (false, Element::with_value(&by_port(), key.port(port.host_port), value))
+        let value = address_value(Value::new(), container).port(port.container_port);
+        let (set, element) = if mode == GatewayMode::Routed {
+            let key = address_value(key, container).port(port.container_port);
+            (first + 2, Element::new(&sets[first + 2], key))
+        } else if port.host_address.is_unspecified() {
+            (first + 1, Element::with_value(&sets[first + 1], key.port(port.host_port), value))
         } else {
-            (
-                true,
-                Element::with_value(&by_address(), key.ipv4(port.host_address).port(port.host_port), value),
-            )
-        })
-    })
+            let key = address_value(key, port.host_address).port(port.host_port);
+            (first, Element::with_value(&sets[first], key, value))
+        };
+        lists[set].push(element);
+    }
 }
 
-fn bridges() -> Set {
-    Set::new(BRIDGES, &[Datatype::InterfaceName])
+fn address_value(value: Value, address: IpAddr) -> Value {
+    match address {
+        IpAddr::V4(address) => value.ipv4(address),
+        IpAddr::V6(address) => value.ipv6(address),
+    }
 }
 
-fn internal() -> Set {
-    Set::new(INTERNAL, &[Datatype::InterfaceName])
+/// A set's name in one family.
+fn of(name: &str, ipv6: bool) -> String {
+    if ipv6 { format!("{name}-ipv6") } else { name.to_owned() }
 }
 
-fn icc() -> Set {
-    Set::new(ICC, &[Datatype::InterfaceName, Datatype::InterfaceName])
+/// Of each family: published at one address, published at every address, open at the container's own address.
+fn port_sets() -> [Set; 6] {
+    use Datatype::{Port, Protocol};
+    let sets = |ipv6| {
+        let address = if ipv6 { Datatype::Ipv6Address } else { Datatype::Ipv4Address };
+        let service = [Protocol, address, Port];
+        [
+            Set::map(&of("published-by-address", ipv6), &service, &[address, Port]),
+            Set::map(&of("published", ipv6), &[Protocol, Port], &[address, Port]),
+            Set::new(&of("routed", ipv6), &service),
+        ]
+    };
+    let ([a, b, c], [d, e, f]) = (sets(false), sets(true));
+    [a, b, c, d, e, f]
 }
 
-fn by_address() -> Set {
-    let key = [Datatype::Protocol, Datatype::Ipv4Address, Datatype::Port];
-    Set::map(BY_ADDRESS, &key, &[Datatype::Ipv4Address, Datatype::Port])
+/// The bridges, those of internal networks, those whose containers may talk to each other; of each family, those
+/// that are open to all, and those that are routed.
+fn interface_sets() -> [Set; 7] {
+    let name = Datatype::InterfaceName;
+    let set = |text: &str, ipv6| Set::new(&of(text, ipv6), &[name]);
+    [
+        set(BRIDGES, false),
+        set(INTERNAL, false),
+        Set::new(ICC, &[name, name]),
+        set("open", false),
+        set("open", true),
+        set("routed-bridges", false),
+        set("routed-bridges", true),
+    ]
 }
 
-fn by_port() -> Set {
-    Set::map(BY_PORT, &[Datatype::Protocol, Datatype::Port], &[Datatype::Ipv4Address, Datatype::Port])
+fn interface_elements<'a>(networks: impl Iterator<Item = &'a NetworkRow>) -> [Vec<Element>; 7] {
+    let sets = interface_sets();
+    let mut lists: [Vec<Element>; 7] = Default::default();
+    for (row, bridge) in networks.filter_map(|row| Some((row, row.bridge()?))) {
+        let name = || Value::new().interface(&bridge.interface);
+        let mut add = |list: usize| lists[list].push(Element::new(&sets[list], name()));
+        add(0);
+        if row.internal {
+            add(1);
+        }
+        for ipv6 in FAMILIES {
+            match bridge.mode(ipv6) {
+                GatewayMode::NatUnprotected => add(3 + usize::from(ipv6)),
+                GatewayMode::Routed => add(5 + usize::from(ipv6)),
+                GatewayMode::Nat | GatewayMode::Isolated => {}
+            }
+        }
+        if bridge.icc {
+            lists[2].push(Element::new(&sets[2], name().interface(&bridge.interface)));
+        }
+    }
+    lists
 }
 
 fn chains(batch: &mut Batch) {
@@ -157,42 +218,62 @@ fn chains(batch: &mut Batch) {
 
 fn rules<'a>(batch: &mut Batch, frame: Frame<'_>, networks: impl Iterator<Item = &'a NetworkRow>) {
     let rule = RuleBuilder::new;
+    let (loopback, prefix) = LOOPBACK;
     // Bridges have route_localnet, for ports published on 127.0.0.1; so the kernel does not do this by itself.
     let guard = || rule("guard").in_interface_in(BRIDGES).ipv4();
-    batch.push(
-        guard().ipv4_destination(LOOPBACK.0, LOOPBACK.1).comment("the host's loopback is its own").drop(),
-    );
-    batch.push(guard().ipv4_source(LOOPBACK.0, LOOPBACK.1).drop());
+    batch.push(guard().destination(loopback, prefix).comment("the host's loopback is its own").drop());
+    batch.push(guard().source(loopback, prefix).drop());
 
     // What comes from outside to 127.0.0.1 must reach the routing decision, which drops it, as 127.0.0.1.
-    let outside = rule("prerouting").ipv4().ipv4_destination(LOOPBACK.0, LOOPBACK.1);
+    let outside = rule("prerouting").ipv4().destination(loopback, prefix);
     batch.push(outside.comment("ports published on 127.0.0.1 are the host's alone").verdict(Verdict::Return));
-    let jump = |chain| rule(chain).ipv4().destination_is_local().verdict(Verdict::Jump("publish".into()));
+    let jump = |chain| rule(chain).destination_is_local().verdict(Verdict::Jump("publish".into()));
     batch.push(jump("prerouting")).push(jump("output"));
-    batch.push(rule("publish").ipv4().dnat_ipv4_by_address(BY_ADDRESS));
-    batch.push(rule("publish").ipv4().dnat_ipv4_by_port(BY_PORT));
-
-    batch.push(rule("forward").out_interface_in(BRIDGES).verdict(Verdict::Jump("into-bridge".into())));
-    batch.push(rule("forward").in_interface_in(INTERNAL).comment("internal networks have no outside").drop());
-    if frame.no_router {
-        let between = rule("forward").ipv4().in_interface_kind_not("bridge").out_interface_kind_not("bridge");
-        batch.push(between.comment("the host was no router before Hull enabled forwarding").drop());
+    for ipv6 in FAMILIES {
+        let publish = || rule("publish").family(ipv6);
+        batch.push(publish().dnat_by_address(&of("published-by-address", ipv6), ipv6));
+        batch.push(publish().dnat_by_port(&of("published", ipv6), ipv6));
     }
-    batch.push(rule("into-bridge").state(ct_state::ESTABLISHED | ct_state::RELATED).accept());
-    batch.push(rule("into-bridge").status(ct_status::DNAT).comment("published").accept());
-    batch.push(rule("into-bridge").interfaces_in(ICC).accept());
-    batch.push(rule("into-bridge").drop());
-
-    let loopback = rule("postrouting").ipv4().ipv4_source(LOOPBACK.0, LOOPBACK.1).out_interface_in(BRIDGES);
-    batch.push(loopback.comment("127.0.0.1 means another host in a container").masquerade());
-    for (row, bridge) in networks.filter_map(|row| Some((row, row.bridge.as_ref()?))) {
-        masquerade(batch, row, bridge);
+    forward(batch, frame);
+    for (ipv6, (address, prefix)) in FAMILIES.into_iter().zip([LOOPBACK, IPV6_LOOPBACK]) {
+        let loopback = rule("postrouting").family(ipv6).source(address, prefix).out_interface_in(BRIDGES);
+        batch.push(loopback.comment("a loopback address means another host in a container").masquerade());
+    }
+    for (row, bridge) in networks.filter_map(|row| Some((row, row.bridge()?))) {
+        row.pools.iter().for_each(|pool| masquerade(batch, row, bridge, pool));
     }
 }
 
-fn masquerade(batch: &mut Batch, row: &NetworkRow, bridge: &Bridge) {
+fn forward(batch: &mut Batch, frame: Frame<'_>) {
+    let rule = RuleBuilder::new;
+    batch.push(rule("forward").interfaces_in(ICC).comment("containers of one network").accept());
+    batch.push(rule("forward").in_interface_in(INTERNAL).comment("internal networks have no outside").drop());
+    batch.push(rule("forward").out_interface_in(BRIDGES).verdict(Verdict::Jump("into-bridge".into())));
+    for ipv6 in FAMILIES.into_iter().filter(|ipv6| frame.no_router[usize::from(*ipv6)]) {
+        let between = rule("forward").family(ipv6);
+        let between = between.in_interface_kind_not("bridge").out_interface_kind_not("bridge");
+        batch.push(between.comment("the host was no router before Hull enabled forwarding").drop());
+    }
+    let into = || rule("into-bridge");
+    batch.push(into().state(ct_state::ESTABLISHED | ct_state::RELATED).accept());
+    batch.push(into().status(ct_status::DNAT).comment("published").accept());
+    for ipv6 in FAMILIES {
+        batch.push(into().family(ipv6).out_interface_in(&of("open", ipv6)).accept());
+        batch.push(into().family(ipv6).service_in(&of("routed", ipv6), ipv6).comment("published").accept());
+        let ping = into().family(ipv6).l4_protocol(if ipv6 { ICMPV6 } else { ICMP });
+        batch.push(ping.out_interface_in(&of("routed-bridges", ipv6)).accept());
+    }
+    batch.push(into().drop());
+}
+
+fn masquerade(batch: &mut Batch, row: &NetworkRow, bridge: &Bridge, pool: &Pool) {
+    let ipv6 = !pool.subnet.is_ipv4();
+    if matches!(bridge.mode(ipv6), GatewayMode::Routed | GatewayMode::Isolated) {
+        return;
+    }
     let from = || {
-        RuleBuilder::new("postrouting").ipv4().ipv4_source(bridge.subnet.network(), bridge.subnet.prefix())
+        let rule = RuleBuilder::new("postrouting").family(ipv6);
+        rule.source(pool.subnet.network(), pool.subnet.prefix())
     };
     if bridge.masquerade && !row.internal {
         batch.push(from().out_interface_not(&bridge.interface).comment(&row.name).masquerade());
@@ -200,23 +281,4 @@ fn masquerade(batch: &mut Batch, row: &NetworkRow, bridge: &Bridge) {
     // A container that reaches a neighbour by a published port has to get the reply by the way it came.
     let hairpin = from().out_interface(&bridge.interface).status(ct_status::DNAT);
     batch.push(hairpin.comment(&row.name).masquerade());
-}
-
-fn interface_elements<'a>(batch: &mut Batch, networks: impl Iterator<Item = &'a NetworkRow>) {
-    let mut lists: [Vec<Element>; 3] = Default::default();
-    for (row, bridge) in networks.filter_map(|row| Some((row, row.bridge.as_ref()?))) {
-        let name = bridge.interface.as_str();
-        lists[0].push(Element::new(&bridges(), Value::new().interface(name)));
-        if row.internal {
-            lists[1].push(Element::new(&internal(), Value::new().interface(name)));
-        }
-        if bridge.icc {
-            lists[2].push(Element::new(&icc(), Value::new().interface(name).interface(name)));
-        }
-    }
-    for (set, list) in [bridges(), internal(), icc()].into_iter().zip(lists) {
-        if !list.is_empty() {
-            batch.push(Change::AddElements(set, list));
-        }
-    }
 }

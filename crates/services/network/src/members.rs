@@ -1,8 +1,8 @@
 //! Who is in a network, under which names: what a resolver answers from.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::{Endpoint, Sandbox};
+use crate::endpoint::{Endpoint, Sandbox};
 use crate::networks::Networks;
 
 /// A running container's place in a network whose containers know each other by names.
@@ -43,7 +43,7 @@ impl Networks {
     /// Whether a running container has a way to the outside: not, where it is in internal networks only.
     pub fn reaches_outside(&self, container_id: &str) -> bool {
         let state = self.state();
-        state.sandboxes.get(container_id).is_some_and(|sandbox| sandbox.gateway_endpoint().is_some())
+        state.sandboxes.get(container_id).is_some_and(Sandbox::reaches_outside)
     }
 }
 
@@ -52,7 +52,13 @@ fn member(sandbox: &Sandbox, endpoint: &Endpoint) -> Member {
         container_id: sandbox.container_id.clone(),
         name: sandbox.name.clone(),
         names: endpoint.names(sandbox),
-        ipv4: endpoint.interface.as_ref().map(|interface| interface.address),
-        ipv6: None,
+        ipv4: endpoint.address(false).and_then(|own| match own.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }),
+        ipv6: endpoint.address(true).and_then(|own| match own.address {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        }),
     }
 }

@@ -10,8 +10,9 @@ use std::sync::PoisonError;
 
 use hull_dns::{Entry, Link, Names, NetworkEntry, Servers, Settings};
 
+use crate::endpoint::Sandbox;
 use crate::files::{self, Resolver};
-use crate::model::{NetworkRow, Sandbox};
+use crate::model::NetworkRow;
 use crate::networks::Networks;
 use crate::{Error, Result};
 
@@ -125,7 +126,7 @@ impl Networks {
 
 /// `--link name:alias` on a network with names.
 fn links(sandbox: &Sandbox) -> Vec<Link> {
-    let of = |endpoint: &crate::model::Endpoint| {
+    let of = |endpoint: &crate::endpoint::Endpoint| {
         let texts = endpoint.requested.links.clone().unwrap_or_default();
         let network = endpoint.network_id.clone();
         texts.into_iter().map(move |text| {

@@ -2,25 +2,29 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hull_api_types::{
     EventMessage, Filters, Network, NetworkCreateRequest, NetworkCreateResponse, NetworksPruneResponse,
 };
 use hull_events::EventBus;
 use hull_netlink::RouteSocket;
+use hull_netlink::conntrack::{self, ConntrackSocket};
 use hull_nft::{Batch, NftSocket};
 use hull_store::{Store, Table};
 
+use crate::definition::Surroundings;
+use crate::endpoint::{Endpoint, Protocol, Published, Sandbox};
 use crate::firewall::{self, Frame};
-use crate::model::{Endpoint, NetworkRow, Sandbox};
+use crate::model::{Medium, NetworkRow};
 use crate::namespaces::Namespaces;
 use crate::records::Records;
 use crate::state::State;
-use crate::{Error, NetworksConfig, Result, bridge, definition, filters, predefined};
+use crate::{Error, NetworksConfig, Result, bridge, definition, filters, predefined, sub_interface, watch};
 
 /// Tells, as long as the machine runs, that it was Hull who made the host forward packets.
-const FORWARDING_ENABLED: &str = "forwarding-enabled-by-hull";
+const FORWARDING_ENABLED: [&str; 2] = ["forwarding-enabled-by-hull", "ipv6-forwarding-enabled-by-hull"];
 
 /// All networks of a daemon. Clones are the same. Every call is synchronous and takes up to a few milliseconds, the
 /// removal of a network some 20; the calling threads have to be in the daemon's network namespace.
@@ -37,11 +41,12 @@ pub(crate) struct Inner {
     pub records: Records,
     /// Held while a network's names are written.
     pub names: Mutex<()>,
-    no_router: bool,
     // Order of locking: filter, then state; route alone.
     state: Mutex<State>,
     route: Mutex<RouteSocket>,
     filter: Mutex<NftSocket>,
+    /// Ends the thread that watches the table.
+    watch: OnceLock<OwnedFd>,
 }
 
 impl fmt::Debug for Networks {
@@ -72,13 +77,15 @@ impl Networks {
             state.networks.retain(|_, row| row.name != "bridge");
         }
         if config.ip_forward && bridge::enable_forwarding()? {
-            records.note(FORWARDING_ENABLED)?;
+            records.note(FORWARDING_ENABLED[0])?;
         }
-        ensure_bridges(&state, &mut route, &config)?;
+        if state.networks.values().any(needs_ipv6) {
+            forward_ipv6(&config, &records)?;
+        }
+        ensure_media(&state, &mut route, &config)?;
         for sandbox in records.list()? {
             state.recover(sandbox);
         }
-        let no_router = !config.ip_forward_no_drop && records.is_noted(FORWARDING_ENABLED);
         let inner = Inner {
             namespaces: Namespaces::new(config.prepared_namespaces),
             config,
@@ -86,13 +93,14 @@ impl Networks {
             events,
             records,
             names: Mutex::default(),
-            no_router,
             state: Mutex::new(state),
             route: Mutex::new(route),
             filter: Mutex::new(filter),
+            watch: OnceLock::new(),
         };
         let networks = Self { inner: Arc::new(inner) };
         networks.rebuild_filter()?;
+        networks.watch_filter()?;
         Ok(networks)
     }
 
@@ -122,7 +130,8 @@ impl Networks {
         let row = {
             let mut route = self.route();
             let mut state = self.state();
-            let row = definition::define(request, config, &state.networks, &mut route)?;
+            let networks = &state.networks;
+            let row = definition::define(request, &mut Surroundings { config, networks, route: &mut route })?;
             // From here on the name and the subnet are its own.
             state.networks.insert(row.id.clone(), row.clone());
             row
@@ -140,16 +149,15 @@ impl Networks {
     /// interface gets one at the next start.
     fn make(&self, row: &NetworkRow) -> Result<()> {
         self.inner.rows.put(&row.id, row)?;
-        if let Some(made) = &row.bridge {
-            bridge::ensure(&mut self.route(), &row.name, made, self.inner.config.ip_forward)?;
+        if needs_ipv6(row) {
+            forward_ipv6(&self.inner.config, &self.inner.records)?;
         }
-        self.rebuild_filter()
+        ensure_medium(row, &mut self.route(), &self.inner.config)?;
+        if row.bridge().is_some() { self.rebuild_filter() } else { Ok(()) }
     }
 
     fn unmake(&self, row: &NetworkRow) -> Result<()> {
-        if let Some(made) = row.bridge.as_ref().filter(|made| made.managed) {
-            bridge::remove(&mut self.route(), &row.name, &made.interface)?;
-        }
+        remove_medium(row, &mut self.route())?;
         self.inner.rows.remove(&row.id)?;
         self.remove_names(&row.id);
         Ok(())
@@ -170,8 +178,14 @@ impl Networks {
             if !active.is_empty() {
                 return Err(Error::ActiveEndpoints { name: row.name, endpoints: active.join(", ") });
             }
+            if let Some(other) = state.networks.values().find(|other| other.config_from == row.name) {
+                return Err(Error::Forbidden(format!(
+                    "configuration network {:?} is in use by network {}",
+                    row.name, other.name
+                )));
+            }
             state.networks.remove(&row.id);
-            state.leases.remove(&row.id);
+            row.pools.iter().for_each(|pool| drop(state.leases.remove(&pool.subnet)));
             row
         };
         if let Err(error) = self.unmake(&row) {
@@ -215,10 +229,9 @@ impl Networks {
     /// still run lose their network. The networks' rows stay. For tests and for uninstalling.
     pub fn teardown(&self) -> Result<()> {
         let rows: Vec<NetworkRow> = self.state().networks.values().cloned().collect();
-        for (row, made) in
-            rows.iter().filter_map(|row| Some((row, row.bridge.as_ref().filter(|made| made.managed)?)))
-        {
-            bridge::remove(&mut self.route(), &row.name, &made.interface)?;
+        // What is removed now is not to come back.
+        for row in &rows {
+            remove_medium(row, &mut self.route())?;
         }
         if self.inner.config.packet_filter {
             self.apply(&mut self.filter(), &firewall::remove(&self.inner.config.table))?;
@@ -242,6 +255,36 @@ impl Networks {
         }
     }
 
+    /// Sees to it that what other programs remove of the table comes back.
+    fn watch_filter(&self) -> Result<()> {
+        if !self.inner.config.packet_filter {
+            return Ok(());
+        }
+        let failed = |source| Error::Filter { table: self.inner.config.table.clone(), source };
+        let own_port = self.filter().port().map_err(failed)?;
+        let watch = watch::start(&self.inner, own_port)?;
+        drop(self.inner.watch.set(watch));
+        Ok(())
+    }
+
+    /// Has the kernel forget where it sends packets to ports that are published now, or no longer: of protocols
+    /// without connections it would go on for as long as packets come.
+    pub(crate) fn forget_connections(&self, ports: &[Published]) {
+        let published = ports.iter().filter(|port| port.protocol != Protocol::Tcp && port.host_port != 0);
+        let requests: Vec<_> = published
+            .map(|port| {
+                conntrack::forget(port.host_address.is_ipv6(), port.protocol.number(), port.host_port)
+            })
+            .collect();
+        if requests.is_empty() || !self.inner.config.packet_filter {
+            return;
+        }
+        let forgotten = ConntrackSocket::open().and_then(|mut socket| socket.execute(&requests));
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "packets that are under way may go where the port was published before");
+        }
+    }
+
     /// Makes the table anew, in one batch: connections under way and published ports don't notice.
     pub(crate) fn rebuild_filter(&self) -> Result<()> {
         if !self.inner.config.packet_filter {
@@ -251,7 +294,8 @@ impl Networks {
     }
 
     fn rebuild(&self, filter: &mut NftSocket) -> Result<()> {
-        let frame = Frame { table: &self.inner.config.table, no_router: self.inner.no_router };
+        let noted = |name| !self.inner.config.ip_forward_no_drop && self.inner.records.is_noted(name);
+        let frame = Frame { table: &self.inner.config.table, no_router: FORWARDING_ENABLED.map(noted) };
         let batch = {
             let state = self.state();
             firewall::whole(frame, state.networks.values(), state.sandboxes.values())
@@ -316,13 +360,40 @@ fn load(rows: &Table<NetworkRow>) -> Result<BTreeMap<String, NetworkRow>> {
 }
 
 /// The default bridge has to be; another network whose bridge can't be made keeps the daemon from nothing but that.
-fn ensure_bridges(state: &State, route: &mut RouteSocket, config: &NetworksConfig) -> Result<()> {
-    for (row, made) in state.networks.values().filter_map(|row| Some((row, row.bridge.as_ref()?))) {
-        match bridge::ensure(route, &row.name, made, config.ip_forward) {
+fn ensure_media(state: &State, route: &mut RouteSocket, config: &NetworksConfig) -> Result<()> {
+    for row in state.networks.values() {
+        match ensure_medium(row, route, config) {
             Err(error) if row.is_predefined() => return Err(error),
             Err(error) => tracing::warn!(network = row.name, %error, "cannot restore the network"),
             Ok(()) => {}
         }
+    }
+    Ok(())
+}
+
+fn ensure_medium(row: &NetworkRow, route: &mut RouteSocket, config: &NetworksConfig) -> Result<()> {
+    match &row.medium {
+        None => Ok(()),
+        Some(Medium::Bridge(made)) => bridge::ensure(route, row, made, config.ip_forward),
+        Some(Medium::Parent(parent)) => sub_interface::ensure(route, &row.name, parent),
+    }
+}
+
+fn remove_medium(row: &NetworkRow, route: &mut RouteSocket) -> Result<()> {
+    match &row.medium {
+        Some(Medium::Bridge(made)) if made.managed => bridge::remove(route, &row.name, &made.interface),
+        Some(Medium::Parent(parent)) => sub_interface::remove(route, &row.name, parent),
+        _ => Ok(()),
+    }
+}
+
+fn needs_ipv6(row: &NetworkRow) -> bool {
+    row.enable_ipv6 && row.bridge().is_some()
+}
+
+fn forward_ipv6(config: &NetworksConfig, records: &Records) -> Result<()> {
+    if config.ip_forward && bridge::enable_ipv6_forwarding()? {
+        records.note(FORWARDING_ENABLED[1])?;
     }
     Ok(())
 }

@@ -1,49 +1,99 @@
 //! Published ports: reading what was asked for, finding free host ports, and holding them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use hull_api_types::{PortBinding, PortMap};
 use hull_sys::rustix;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use serde::{Deserialize, Serialize};
 
-use crate::model::{Protocol, Published};
+use crate::endpoint::{Protocol, Published};
+use crate::model::GatewayMode;
 use crate::{Error, Result};
 
 /// How many sockets at most hold ports for the daemon. Ports beyond work as well, but another program is not kept
 /// from binding them.
 const HELD_MAX: usize = 1024;
 
+/// What a container asks for: as in its `HostConfig` and its image.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub bindings: PortMap,
+    pub exposed: Vec<String>,
+    pub publish_all: bool,
+}
+
+/// By which families a container is reached from outside, and where its ports are published that name no address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    pub ipv4: Option<GatewayMode>,
+    pub ipv6: Option<GatewayMode>,
+    pub default_address: IpAddr,
+}
+
 /// A port to publish, before a host port is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub protocol: Protocol,
     pub container_port: u16,
-    pub host_address: Ipv4Addr,
+    /// It gets the same port at each.
+    pub host_addresses: Vec<IpAddr>,
     /// First and last host port to take; `None` for any.
     pub host_ports: Option<(u16, u16)>,
 }
 
+impl Reach {
+    fn mode(&self, address: &IpAddr) -> Option<GatewayMode> {
+        if address.is_ipv6() { self.ipv6 } else { self.ipv4 }
+    }
+
+    pub fn is_routed(&self, address: &IpAddr) -> bool {
+        self.mode(address) == Some(GatewayMode::Routed)
+    }
+
+    /// The host's addresses that a binding means. Without one it means all, of both families.
+    fn addresses(&self, text: &str) -> Result<Vec<IpAddr>> {
+        let given = if text.is_empty() {
+            None
+        } else {
+            let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+            Some(bare.parse().map_err(|_| Error::Invalid(format!("invalid IP address: {text}")))?)
+        };
+        let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let addresses = match given {
+            Some(address) => vec![address],
+            None if self.default_address == any[0] => any.to_vec(),
+            None => vec![self.default_address],
+        };
+        let reached: Vec<IpAddr> =
+            addresses.into_iter().filter(|address| self.mode(address).is_some()).collect();
+        match given {
+            Some(address) if reached.is_empty() => Err(Error::Invalid(format!(
+                "cannot publish a port on the host's address {address}: the container has no {} address that leads \
+                 out (see the network's --ipv4 and --ipv6)",
+                if address.is_ipv6() { "IPv6" } else { "IPv4" }
+            ))),
+            _ => Ok(reached),
+        }
+    }
+}
+
 /// What a container wants published, in the order of its ports, and what it only exposes.
-pub(crate) fn read(
-    bindings: &PortMap,
-    exposed: &[String],
-    publish_all: bool,
-    default_address: Ipv4Addr,
-) -> Result<(Vec<Wanted>, Vec<String>)> {
+pub(crate) fn read(asked: &Asked, reach: Reach) -> Result<(Vec<Wanted>, Vec<String>)> {
     let mut wanted = Vec::new();
     let mut only_exposed = Vec::new();
     let mut ports: BTreeMap<(Protocol, u16), Vec<PortBinding>> = BTreeMap::new();
-    for (key, list) in bindings {
+    for (key, list) in &asked.bindings {
         for port in parse_key(key)? {
             ports.entry(port).or_default().extend(list.iter().flatten().cloned());
         }
     }
-    for key in exposed {
+    for key in &asked.exposed {
         for port in parse_key(key)? {
             let list = ports.entry(port).or_default();
-            if list.is_empty() && publish_all {
+            if list.is_empty() && asked.publish_all {
                 list.push(PortBinding::default());
             }
         }
@@ -53,9 +103,10 @@ pub(crate) fn read(
             only_exposed.push(format!("{container_port}/{protocol}"));
         }
         for binding in &list {
-            let (host_address, host_ports) =
-                (host_address(&binding.host_ip, default_address)?, host_ports(binding)?);
-            wanted.push(Wanted { protocol, container_port, host_address, host_ports });
+            let (host_addresses, host_ports) = (reach.addresses(&binding.host_ip)?, host_ports(binding)?);
+            if !host_addresses.is_empty() {
+                wanted.push(Wanted { protocol, container_port, host_addresses, host_ports });
+            }
         }
     }
     Ok((wanted, only_exposed))
@@ -76,16 +127,6 @@ fn parse_range(text: &str) -> Option<(u16, u16)> {
     (first != 0 && first <= last).then_some((first, last))
 }
 
-fn host_address(text: &str, default: Ipv4Addr) -> Result<Ipv4Addr> {
-    match text {
-        "" => Ok(default),
-        _ if text.contains(':') => Err(Error::NotImplemented(format!(
-            "cannot publish a port on the host's IPv6 address {text}: containers have no IPv6 addresses yet"
-        ))),
-        _ => text.parse().map_err(|_| Error::Invalid(format!("invalid IP address: {text}"))),
-    }
-}
-
 fn host_ports(binding: &PortBinding) -> Result<Option<(u16, u16)>> {
     let text = binding.host_port.as_str();
     // Clients send "0" for "any" as well as nothing.
@@ -103,10 +144,13 @@ pub(crate) fn to_api(published: &[Published], exposed: &[String]) -> PortMap {
     }
     for port in published {
         let list = map.entry(format!("{}/{}", port.container_port, port.protocol)).or_default();
-        list.get_or_insert_default().push(PortBinding {
-            host_ip: port.host_address.to_string(),
-            host_port: port.host_port.to_string(),
-        });
+        // What is routed is at no port of the host's.
+        if port.host_port != 0 {
+            list.get_or_insert_default().push(PortBinding {
+                host_ip: port.host_address.to_string(),
+                host_port: port.host_port.to_string(),
+            });
+        }
     }
     map
 }
@@ -115,18 +159,30 @@ pub(crate) fn to_api(published: &[Published], exposed: &[String]) -> PortMap {
 /// with the daemon; the ports go on being published without them, and the next daemon takes them again.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
-    used: HashMap<(Protocol, u16), Vec<Ipv4Addr>>,
-    held: HashMap<(Protocol, u16, Ipv4Addr), OwnedFd>,
+    used: HashMap<(Protocol, u16), Vec<IpAddr>>,
+    held: HashMap<(Protocol, u16, IpAddr), OwnedFd>,
     next_random: u16,
 }
 
 impl Ports {
-    /// Takes a host port for each wanted one; all or none. The error is the reason, in Docker's words.
-    pub fn take_all(&mut self, wanted: &[Wanted], container: Ipv4Addr) -> Result<Vec<Published>, String> {
+    /// Takes a host port for each wanted one; all or none. The error is the reason, in Docker's words, which name the
+    /// container's address.
+    pub fn take_all(
+        &mut self,
+        wanted: &[Wanted],
+        reach: Reach,
+        container: &str,
+    ) -> Result<Vec<Published>, String> {
         let mut taken = Vec::with_capacity(wanted.len());
         for port in wanted {
-            match self.take(port, container) {
-                Ok(published) => taken.push(published),
+            let (routed, at_host): (Vec<IpAddr>, Vec<IpAddr>) =
+                port.host_addresses.iter().partition(|address| reach.is_routed(address));
+            taken.extend(routed.into_iter().map(|address| port.at(address, 0)));
+            if at_host.is_empty() {
+                continue;
+            }
+            match self.take(&Wanted { host_addresses: at_host, ..port.clone() }, container) {
+                Ok(published) => taken.extend(published),
                 Err(reason) => {
                     self.give_back(&taken);
                     return Err(reason);
@@ -138,12 +194,22 @@ impl Ports {
 
     /// Takes ports that are published already, those of a container that is taken over.
     pub fn retake(&mut self, published: &[Published]) {
-        for port in published {
+        for port in published.iter().filter(|port| port.host_port != 0) {
             self.used.entry((port.protocol, port.host_port)).or_default().push(port.host_address);
             if let Ok(Some(socket)) = bind(port.protocol, port.host_address, port.host_port) {
                 self.hold(port, socket);
             }
         }
+    }
+
+    /// Takes those of these ports that are given back, again.
+    pub fn retake_missing(&mut self, published: &[Published]) {
+        let missing = |port: &&Published| {
+            let list = self.used.get(&(port.protocol, port.host_port));
+            !list.is_some_and(|list| list.contains(&port.host_address))
+        };
+        let missing: Vec<Published> = published.iter().filter(missing).cloned().collect();
+        self.retake(&missing);
     }
 
     /// Gives ports back.
@@ -162,20 +228,20 @@ impl Ports {
         }
     }
 
-    fn take(&mut self, wanted: &Wanted, container: Ipv4Addr) -> Result<Published, String> {
+    fn take(&mut self, wanted: &Wanted, container: &str) -> Result<Vec<Published>, String> {
         let Some((first, last)) = wanted.host_ports else { return self.take_random(wanted) };
         let mut reason = String::new();
         for port in first..=last {
             match self.try_port(wanted, port) {
                 Ok(published) => return Ok(published),
-                Err(Refusal::Ours) => {
-                    reason =
-                        format!("Bind for {}:{port} failed: port is already allocated", wanted.host_address);
+                Err((address, Refusal::Ours)) => {
+                    let at = SocketAddr::new(address, port);
+                    reason = format!("Bind for {at} failed: port is already allocated");
                 }
-                Err(Refusal::Other(error)) => {
+                Err((address, Refusal::Other(error))) => {
                     reason = format!(
-                        "failed to bind host port for {}:{port}:{container}:{}/{}: {}",
-                        wanted.host_address,
+                        "failed to bind host port for {}:{container}:{}/{}: {}",
+                        SocketAddr::new(address, port),
                         wanted.container_port,
                         wanted.protocol,
                         errno_text(error)
@@ -186,7 +252,7 @@ impl Ports {
         Err(reason)
     }
 
-    fn take_random(&mut self, wanted: &Wanted) -> Result<Published, String> {
+    fn take_random(&mut self, wanted: &Wanted) -> Result<Vec<Published>, String> {
         let (first, last) = ephemeral_range();
         for _ in first..=last {
             if !(first..=last).contains(&self.next_random) {
@@ -201,27 +267,49 @@ impl Ports {
         Err(format!("no host port from {first} to {last} is free: all ports are allocated"))
     }
 
-    fn try_port(&mut self, wanted: &Wanted, host_port: u16) -> Result<Published, Refusal> {
-        let (protocol, host_address) = (wanted.protocol, wanted.host_address);
-        let clashes = |address: &Ipv4Addr| {
-            address.is_unspecified() || host_address.is_unspecified() || *address == host_address
+    /// Takes that port at every address that is wanted.
+    fn try_port(&mut self, wanted: &Wanted, host_port: u16) -> Result<Vec<Published>, (IpAddr, Refusal)> {
+        let mut taken = Vec::with_capacity(wanted.host_addresses.len());
+        for address in &wanted.host_addresses {
+            let published = wanted.at(*address, host_port);
+            match self.try_one(&published) {
+                Ok(()) => taken.push(published),
+                Err(refusal) => {
+                    self.give_back(&taken);
+                    return Err((*address, refusal));
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn try_one(&mut self, port: &Published) -> Result<(), Refusal> {
+        let (protocol, own) = (port.protocol, port.host_address);
+        let clashes = |other: &IpAddr| {
+            other.is_ipv4() == own.is_ipv4()
+                && (other.is_unspecified() || own.is_unspecified() || *other == own)
         };
-        if self.used.get(&(protocol, host_port)).is_some_and(|list| list.iter().any(clashes)) {
+        if self.used.get(&(protocol, port.host_port)).is_some_and(|list| list.iter().any(clashes)) {
             return Err(Refusal::Ours);
         }
-        let published =
-            Published { protocol, container_port: wanted.container_port, host_address, host_port };
-        if let Some(socket) = bind(protocol, host_address, host_port).map_err(Refusal::Other)? {
-            self.hold(&published, socket);
+        if let Some(socket) = bind(protocol, own, port.host_port).map_err(Refusal::Other)? {
+            self.hold(port, socket);
         }
-        self.used.entry((protocol, host_port)).or_default().push(host_address);
-        Ok(published)
+        self.used.entry((protocol, port.host_port)).or_default().push(own);
+        Ok(())
     }
 
     fn hold(&mut self, port: &Published, socket: OwnedFd) {
         if self.held.len() < HELD_MAX {
             self.held.insert((port.protocol, port.host_port, port.host_address), socket);
         }
+    }
+}
+
+impl Wanted {
+    fn at(&self, host_address: IpAddr, host_port: u16) -> Published {
+        let (protocol, container_port) = (self.protocol, self.container_port);
+        Published { protocol, container_port, host_address, host_port }
     }
 }
 
@@ -234,15 +322,22 @@ enum Refusal {
 
 /// Binds a host port as a program of the host would; `None` where it is free but can't be held. The socket never
 /// listens: it only makes the next one who wants the port fail as if the container were a program of the host.
-fn bind(protocol: Protocol, address: Ipv4Addr, port: u16) -> rustix::io::Result<Option<OwnedFd>> {
+fn bind(protocol: Protocol, address: IpAddr, port: u16) -> rustix::io::Result<Option<OwnedFd>> {
     let kind = match protocol {
         Protocol::Tcp => SocketType::STREAM,
         Protocol::Udp => SocketType::DGRAM,
         // Not every kernel has it, and whether a port is free matters little here.
         Protocol::Sctp => return Ok(None),
     };
-    let address = SocketAddrV4::new(address, port);
-    let socket = || rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None);
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = || {
+        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+        if address.is_ipv6() {
+            rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        Ok(socket)
+    };
+    let address = SocketAddr::new(address, port);
     let exclusive = match socket() {
         // Not to hold a port is better than not to publish it.
         Err(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => return Ok(None),
@@ -287,57 +382,85 @@ mod tests {
         entries.iter().map(|(key, list)| ((*key).into(), Some(list.iter().map(binding).collect()))).collect()
     }
 
+    const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+    fn asked(bindings: PortMap, exposed: &[&str], publish_all: bool) -> Asked {
+        Asked { bindings, exposed: exposed.iter().map(|key| (*key).to_owned()).collect(), publish_all }
+    }
+
+    fn ipv4_only(default_address: IpAddr) -> Reach {
+        Reach { ipv4: Some(GatewayMode::Nat), ipv6: None, default_address }
+    }
+
     #[test]
     fn bindings_are_read_as_docker_reads_them() {
         let bindings =
             map(&[("80/tcp", &[("", "8080"), ("127.0.0.1", "")]), ("53/udp", &[("", "5000-5010")])]);
-        let exposed = ["80/tcp".into(), "443/tcp".into(), "9000-9001".into()];
-        let (wanted, only) = read(&bindings, &exposed, false, Ipv4Addr::UNSPECIFIED).unwrap();
-        let want = |protocol, container_port, host_address, host_ports| Wanted {
+        let exposed = ["80/tcp", "443/tcp", "9000-9001"];
+        let (wanted, only) = read(&asked(bindings.clone(), &exposed, false), ipv4_only(ANY)).unwrap();
+        let want = |protocol, container_port, host_address: IpAddr, host_ports| Wanted {
             protocol,
             container_port,
-            host_address,
+            host_addresses: vec![host_address],
             host_ports,
         };
-        let any = Ipv4Addr::UNSPECIFIED;
         assert_eq!(
             wanted,
             [
-                want(Protocol::Tcp, 80, any, Some((8080, 8080))),
-                want(Protocol::Tcp, 80, Ipv4Addr::LOCALHOST, None),
-                want(Protocol::Udp, 53, any, Some((5000, 5010))),
+                want(Protocol::Tcp, 80, ANY, Some((8080, 8080))),
+                want(Protocol::Tcp, 80, Ipv4Addr::LOCALHOST.into(), None),
+                want(Protocol::Udp, 53, ANY, Some((5000, 5010))),
             ]
         );
         assert_eq!(only, ["443/tcp", "9000/tcp", "9001/tcp"]);
-        let (wanted, only) = read(&bindings, &exposed, true, any).unwrap();
+        let (wanted, only) = read(&asked(bindings, &exposed, true), ipv4_only(ANY)).unwrap();
         assert_eq!((wanted.len(), only.len()), (6, 0));
     }
 
     #[test]
+    fn a_port_is_published_by_the_families_that_the_container_has() {
+        let nat = Some(GatewayMode::Nat);
+        let addresses = |host_ip: &str, reach: Reach| -> Result<Vec<String>> {
+            let asked = asked(map(&[("80", &[(host_ip, "8080")])]), &[], false);
+            let (wanted, _) = read(&asked, reach)?;
+            Ok(wanted.iter().flat_map(|port| &port.host_addresses).map(IpAddr::to_string).collect())
+        };
+        let both = Reach { ipv4: nat, ipv6: nat, default_address: ANY };
+        assert_eq!(addresses("", both).unwrap(), ["0.0.0.0", "::"]);
+        assert_eq!(addresses("[::1]", both).unwrap(), ["::1"]);
+        assert_eq!(addresses("::", both).unwrap(), ["::"]);
+        assert_eq!(addresses("0.0.0.0", both).unwrap(), ["0.0.0.0"]);
+        let local = Reach { default_address: Ipv4Addr::LOCALHOST.into(), ..both };
+        assert_eq!(addresses("", local).unwrap(), ["127.0.0.1"]);
+        assert_eq!(addresses("", Reach { ipv4: None, ..both }).unwrap(), ["::"]);
+        let error = addresses("::1", ipv4_only(ANY)).unwrap_err().to_string();
+        assert!(error.contains("the container has no IPv6 address"), "{error}");
+    }
+
+    #[test]
     fn malformed_ports_are_refused() {
+        let refused = |bindings| read(&asked(bindings, &[], false), ipv4_only(ANY)).is_err();
         for key in ["", "/tcp", "0", "65536", "80/icmp", "90-80", "a", "80-"] {
-            assert!(read(&map(&[(key, &[("", "")])]), &[], false, Ipv4Addr::UNSPECIFIED).is_err(), "{key}");
+            assert!(refused(map(&[(key, &[("", "")])])), "{key}");
         }
-        for binding in [("x", ""), ("", "x"), ("", "70000"), ("1.2.3", "80"), ("::1", "80")] {
-            assert!(
-                read(&map(&[("80", &[binding])]), &[], false, Ipv4Addr::UNSPECIFIED).is_err(),
-                "{binding:?}"
-            );
+        for binding in [("x", ""), ("", "x"), ("", "70000"), ("1.2.3", "80"), ("[::1", "80")] {
+            assert!(refused(map(&[("80", &[binding])])), "{binding:?}");
         }
     }
 
     #[test]
     fn exposed_ports_are_null_and_published_ones_are_listed() {
-        let published = [Published {
+        let port = |host_address, container_port, host_port| Published {
             protocol: Protocol::Tcp,
-            container_port: 80,
-            host_address: Ipv4Addr::UNSPECIFIED,
-            host_port: 8080,
-        }];
+            container_port,
+            host_address,
+            host_port,
+        };
+        let published = [port(ANY, 80, 8080), port(Ipv6Addr::UNSPECIFIED.into(), 80, 8080), port(ANY, 90, 0)];
         let map = to_api(&published, &["443/tcp".into()]);
         assert_eq!(
             serde_json::to_string(&map).unwrap(),
-            r#"{"443/tcp":null,"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}"#
+            r#"{"443/tcp":null,"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}],"90/tcp":null}"#
         );
     }
 }

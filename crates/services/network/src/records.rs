@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::Sandbox;
+use crate::endpoint::Sandbox;
 use crate::{Error, Result};
 
 #[derive(Debug, Clone)]

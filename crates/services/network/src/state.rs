@@ -1,19 +1,21 @@
 //! What the daemon knows: networks, live endpoints, addresses and ports given out. No I/O but for binding ports.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::address_pool::Leases;
-use crate::model::{NetworkRow, Sandbox};
+use crate::endpoint::{Endpoint, Sandbox};
+use crate::model::NetworkRow;
 use crate::ports::Ports;
-use crate::{Error, Result};
+use crate::subnet::number;
+use crate::{Error, Result, Subnet};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// By id.
     pub networks: BTreeMap<String, NetworkRow>,
-    /// By the network's id.
-    pub leases: HashMap<String, Leases>,
+    /// By the pool's subnet; no two networks share one.
+    pub leases: HashMap<Subnet, Leases>,
     /// By the container's id.
     pub sandboxes: BTreeMap<String, Sandbox>,
     /// Containers of a former daemon that nobody has taken over yet.
@@ -48,25 +50,74 @@ impl State {
         self.sandboxes.values().filter(move |sandbox| sandbox.endpoint(network_id).is_some())
     }
 
-    /// An address on a network: the one asked for, or the lowest free one.
-    pub fn lease(&mut self, row: &NetworkRow, asked: Option<Ipv4Addr>) -> Result<Option<Ipv4Addr>> {
-        let Some(bridge) = &row.bridge else { return Ok(None) };
-        let leases = self.leases.entry(row.id.clone()).or_default();
-        let Some(address) = asked else {
-            let no_address =
-                || Error::NoAddress { network: row.name.clone(), subnet: bridge.subnet.to_string() };
-            return leases.take_lowest(bridge).map(Some).ok_or_else(no_address);
-        };
-        if !bridge.subnet.contains(address) {
+    /// An address of one family on a network, with the prefix length of its subnet: the one asked for, or a free one.
+    /// An IPv6 address has the number in its subnet that `beside`, its IPv4 neighbour, has, where that is free: so the
+    /// two have the same hardware address when they are given out again.
+    pub fn lease(
+        &mut self,
+        row: &NetworkRow,
+        ipv6: bool,
+        asked: Option<IpAddr>,
+        beside: Option<IpAddr>,
+    ) -> Result<Option<(IpAddr, u8)>> {
+        if let Some(address) = asked {
+            return self.lease_asked(row, address).map(Some);
+        }
+        let mut subnets = Vec::new();
+        for pool in row.pools_of(ipv6) {
+            let leases = self.leases.entry(pool.subnet).or_default();
+            let preferred = beside.and_then(|other| {
+                let own = number(other) - number(row.pool_with(other)?.subnet.network());
+                let address = pool.subnet.at(number(pool.subnet.network()) + own);
+                let in_range = pool.ip_range.unwrap_or(pool.subnet).contains(address);
+                (in_range && leases.take(pool, address)).then_some(address)
+            });
+            if let Some(address) = preferred.or_else(|| leases.take_lowest(pool)) {
+                return Ok(Some((address, pool.subnet.prefix())));
+            }
+            subnets.push(pool.subnet.to_string());
+        }
+        if subnets.is_empty() {
+            return Ok(None);
+        }
+        let family = if ipv6 { "IPv6" } else { "IPv4" };
+        Err(Error::NoAddress { family, network: row.name.clone(), subnet: subnets.join(", ") })
+    }
+
+    fn lease_asked(&mut self, row: &NetworkRow, address: IpAddr) -> Result<(IpAddr, u8)> {
+        let Some(pool) = row.pool_with(address) else {
+            let subnets: Vec<String> = row.pools.iter().map(|pool| pool.subnet.to_string()).collect();
             return Err(Error::Invalid(format!(
                 "invalid address {address}: no configured subnet contains it (network {} has {})",
-                row.name, bridge.subnet
+                row.name,
+                subnets.join(", ")
             )));
-        }
-        if !leases.take(bridge, address) {
+        };
+        if !self.leases.entry(pool.subnet).or_default().take(pool, address) {
             return Err(Error::AddressInUse { address, network: row.name.clone() });
         }
-        Ok(Some(address))
+        Ok((address, pool.subnet.prefix()))
+    }
+
+    /// Gives the addresses of an endpoint back.
+    pub fn give_back_addresses(&mut self, endpoint: &Endpoint) {
+        let row = self.networks.get(&endpoint.network_id);
+        for own in endpoint.interface.iter().flat_map(|interface| &interface.addresses) {
+            let pool = row.and_then(|row| row.pool_with(own.address));
+            if let Some(leases) = pool.and_then(|pool| self.leases.get_mut(&pool.subnet)) {
+                leases.give_back(own.address);
+            }
+        }
+    }
+
+    /// Takes the addresses of an endpoint that has them already.
+    pub fn retake_addresses(&mut self, endpoint: &Endpoint) {
+        let row = self.networks.get(&endpoint.network_id);
+        for own in endpoint.interface.iter().flat_map(|interface| &interface.addresses) {
+            if let Some(pool) = row.and_then(|row| row.pool_with(own.address)) {
+                self.leases.entry(pool.subnet).or_default().take(pool, own.address);
+            }
+        }
     }
 
     /// Gives back what a container has, and forgets it.
@@ -79,24 +130,13 @@ impl State {
 
     /// Gives back addresses and ports.
     pub fn give_back(&mut self, sandbox: &Sandbox) {
-        for endpoint in &sandbox.endpoints {
-            if let (Some(interface), Some(leases)) =
-                (&endpoint.interface, self.leases.get_mut(&endpoint.network_id))
-            {
-                leases.give_back(interface.address);
-            }
-        }
+        sandbox.endpoints.iter().for_each(|endpoint| self.give_back_addresses(endpoint));
         self.ports.give_back(&sandbox.published);
     }
 
     /// Takes over what a former daemon gave a container.
     pub fn recover(&mut self, sandbox: Sandbox) {
-        for endpoint in &sandbox.endpoints {
-            let bridge = self.networks.get(&endpoint.network_id).and_then(|row| row.bridge.as_ref());
-            if let (Some(interface), Some(bridge)) = (&endpoint.interface, bridge) {
-                self.leases.entry(endpoint.network_id.clone()).or_default().take(bridge, interface.address);
-            }
-        }
+        sandbox.endpoints.iter().for_each(|endpoint| self.retake_addresses(endpoint));
         self.ports.retake(&sandbox.published);
         self.unclaimed.insert(sandbox.container_id.clone());
         self.sandboxes.insert(sandbox.container_id.clone(), sandbox);

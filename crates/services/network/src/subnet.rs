@@ -1,16 +1,16 @@
-//! IPv4 subnets and the arithmetic on them.
+//! Subnets of either family, and the arithmetic on them.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An IPv4 subnet: address bits beyond the prefix are zero.
+/// A subnet: address bits beyond the prefix are zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Ipv4Subnet {
-    address: Ipv4Addr,
+pub struct Subnet {
+    address: IpAddr,
     prefix: u8,
 }
 
@@ -19,15 +19,30 @@ pub struct Ipv4Subnet {
 #[error("invalid CIDR address: {0}")]
 pub struct SubnetError(pub String);
 
-impl Ipv4Subnet {
-    /// The subnet that `address` is in. `prefix` is at most 32.
-    pub fn containing(address: Ipv4Addr, prefix: u8) -> Self {
-        let prefix = prefix.min(32);
-        Self { address: Ipv4Addr::from(u32::from(address) & mask(prefix)), prefix }
+/// An address as a number; IPv4 addresses have 32 bits.
+pub(crate) fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+/// How many bits an address of this family has.
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+impl Subnet {
+    /// The subnet that `address` is in. A `prefix` that is too long is that of the address alone.
+    pub fn containing(address: impl Into<IpAddr>, prefix: u8) -> Self {
+        let address = address.into();
+        let prefix = prefix.min(width(address));
+        let unmasked = Self { address, prefix };
+        Self { address: unmasked.at(number(address) & unmasked.mask()), prefix }
     }
 
     /// Its first address.
-    pub fn network(&self) -> Ipv4Addr {
+    pub fn network(&self) -> IpAddr {
         self.address
     }
 
@@ -36,20 +51,25 @@ impl Ipv4Subnet {
         self.prefix
     }
 
+    /// Whether its addresses are IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
     /// Its last address.
-    pub fn broadcast(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.address) | !mask(self.prefix))
+    pub fn last(&self) -> IpAddr {
+        self.at(number(self.address) | (self.full() & !self.mask()))
     }
 
     /// Whether `address` is in it.
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        u32::from(address) & mask(self.prefix) == u32::from(self.address)
+    pub fn contains(&self, address: impl Into<IpAddr>) -> bool {
+        let address = address.into();
+        address.is_ipv4() == self.is_ipv4() && number(address) & self.mask() == number(self.address)
     }
 
     /// Whether the two share an address.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let prefix = self.prefix.min(other.prefix);
-        u32::from(self.address) & mask(prefix) == u32::from(other.address) & mask(prefix)
+        self.covers(other) || other.covers(self)
     }
 
     /// Whether `other` lies in it wholly.
@@ -57,41 +77,56 @@ impl Ipv4Subnet {
         self.prefix <= other.prefix && self.contains(other.address)
     }
 
-    /// The first and last address that hosts may have: without network and broadcast address where there is room.
-    pub fn hosts(&self) -> (Ipv4Addr, Ipv4Addr) {
-        let (first, last) = (u32::from(self.network()), u32::from(self.broadcast()));
-        if self.prefix >= 31 {
-            return (Ipv4Addr::from(first), Ipv4Addr::from(last));
+    /// The first and last address that hosts may have: not IPv4's network and broadcast address, not IPv6's anycast
+    /// address of the routers, where there is room.
+    pub fn hosts(&self) -> (IpAddr, IpAddr) {
+        let (first, last) = (number(self.network()), number(self.last()));
+        if self.prefix + 1 >= width(self.address) {
+            return (self.network(), self.last());
         }
-        (Ipv4Addr::from(first + 1), Ipv4Addr::from(last - 1))
+        (self.at(first + 1), self.at(if self.is_ipv4() { last - 1 } else { last }))
     }
 
     /// The subnets of prefix length `size` that it divides into, in order.
     pub fn divide(self, size: u8) -> impl Iterator<Item = Self> {
-        let size = size.clamp(self.prefix, 32);
-        let count = 1u64 << (size - self.prefix);
-        let step = 1u64 << (32 - size);
+        let width = width(self.address);
+        let size = size.clamp(self.prefix, width);
+        let count = 1u64.checked_shl((size - self.prefix).into()).unwrap_or(u64::MAX);
+        let shift = u32::from(width - size);
         (0..count).map(move |n| {
-            let start = u64::from(u32::from(self.address)) + n * step;
-            Self { address: Ipv4Addr::from(start as u32), prefix: size }
+            let address = self.at(number(self.address) + (u128::from(n) << shift));
+            Self { address, prefix: size }
         })
+    }
+
+    /// The address of its family that is this number.
+    pub(crate) fn at(&self, number: u128) -> IpAddr {
+        match self.address {
+            IpAddr::V4(_) => Ipv4Addr::from(number as u32).into(),
+            IpAddr::V6(_) => Ipv6Addr::from(number).into(),
+        }
+    }
+
+    fn full(&self) -> u128 {
+        if self.is_ipv4() { u32::MAX.into() } else { u128::MAX }
+    }
+
+    fn mask(&self) -> u128 {
+        let free = u32::from(width(self.address) - self.prefix);
+        self.full() & u128::MAX.checked_shl(free).unwrap_or(0)
     }
 }
 
 /// An address with its prefix length, as in `--bip 172.17.0.1/16`.
-pub fn parse_interface_address(text: &str) -> Result<(Ipv4Addr, u8), SubnetError> {
+pub fn parse_interface_address(text: &str) -> Result<(IpAddr, u8), SubnetError> {
     let wrong = || SubnetError(text.to_owned());
     let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
-    let address = address.parse().map_err(|_| wrong())?;
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
     let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
-    if prefix > 32 { Err(wrong()) } else { Ok((address, prefix)) }
+    if prefix > width(address) { Err(wrong()) } else { Ok((address, prefix)) }
 }
 
-fn mask(prefix: u8) -> u32 {
-    if prefix == 0 { 0 } else { u32::MAX << (32 - u32::from(prefix)) }
-}
-
-impl FromStr for Ipv4Subnet {
+impl FromStr for Subnet {
     type Err = SubnetError;
     fn from_str(text: &str) -> Result<Self, SubnetError> {
         let (address, prefix) = parse_interface_address(text)?;
@@ -99,26 +134,26 @@ impl FromStr for Ipv4Subnet {
     }
 }
 
-impl TryFrom<String> for Ipv4Subnet {
+impl TryFrom<String> for Subnet {
     type Error = SubnetError;
     fn try_from(text: String) -> Result<Self, SubnetError> {
         text.parse()
     }
 }
 
-impl From<Ipv4Subnet> for String {
-    fn from(subnet: Ipv4Subnet) -> Self {
+impl From<Subnet> for String {
+    fn from(subnet: Subnet) -> Self {
         subnet.to_string()
     }
 }
 
-impl fmt::Display for Ipv4Subnet {
+impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
     }
 }
 
-impl fmt::Debug for Ipv4Subnet {
+impl fmt::Debug for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -128,16 +163,18 @@ impl fmt::Debug for Ipv4Subnet {
 mod tests {
     use super::*;
 
-    fn subnet(text: &str) -> Ipv4Subnet {
+    fn subnet(text: &str) -> Subnet {
         text.parse().unwrap()
     }
 
     #[test]
     fn parses_normalises_and_refuses() {
         assert_eq!(subnet("172.17.0.1/16").to_string(), "172.17.0.0/16");
-        assert_eq!(subnet("0.0.0.0/0").broadcast(), Ipv4Addr::BROADCAST);
-        for wrong in ["", "1.2.3.4", "1.2.3/8", "1.2.3.4/33", "1.2.3.4/-1", "a/8", "::/0"] {
-            assert!(wrong.parse::<Ipv4Subnet>().is_err(), "{wrong}");
+        assert_eq!(subnet("fd00:1::5/64").to_string(), "fd00:1::/64");
+        assert_eq!(subnet("0.0.0.0/0").last(), IpAddr::from(Ipv4Addr::BROADCAST));
+        assert_eq!(subnet("::/0").last(), IpAddr::from(Ipv6Addr::from(u128::MAX)));
+        for wrong in ["", "1.2.3.4", "1.2.3/8", "1.2.3.4/33", "1.2.3.4/-1", "a/8", "::/129"] {
+            assert!(wrong.parse::<Subnet>().is_err(), "{wrong}");
         }
     }
 
@@ -147,8 +184,10 @@ mod tests {
         assert!(subnet("10.1.0.0/16").overlaps(&subnet("10.0.0.0/8")));
         assert!(!subnet("10.1.0.0/16").overlaps(&subnet("10.2.0.0/16")));
         assert!(subnet("0.0.0.0/0").overlaps(&subnet("10.2.0.0/16")));
+        assert!(!subnet("0.0.0.0/0").overlaps(&subnet("::/0")));
         assert!(subnet("10.0.0.0/8").covers(&subnet("10.1.0.0/16")));
         assert!(!subnet("10.1.0.0/16").covers(&subnet("10.0.0.0/8")));
+        assert!(subnet("fd00::/8").covers(&subnet("fd12:3456::/64")));
     }
 
     #[test]
@@ -156,9 +195,11 @@ mod tests {
         let parts: Vec<_> = subnet("192.168.0.0/16").divide(18).map(|s| s.to_string()).collect();
         assert_eq!(parts, ["192.168.0.0/18", "192.168.64.0/18", "192.168.128.0/18", "192.168.192.0/18"]);
         assert_eq!(subnet("255.255.255.254/31").divide(32).count(), 2);
-        assert_eq!(
-            subnet("10.0.0.0/24").hosts(),
-            ("10.0.0.1".parse().unwrap(), "10.0.0.254".parse().unwrap())
-        );
+        let second = subnet("fd00:1:2::/48").divide(64).nth(1).unwrap();
+        assert_eq!(second.to_string(), "fd00:1:2:1::/64");
+        let hosts = |text: &str| subnet(text).hosts();
+        assert_eq!(hosts("10.0.0.0/24"), ("10.0.0.1".parse().unwrap(), "10.0.0.254".parse().unwrap()));
+        assert_eq!(hosts("fd00::/126"), ("fd00::1".parse().unwrap(), "fd00::3".parse().unwrap()));
+        assert_eq!(hosts("10.0.0.4/31"), ("10.0.0.4".parse().unwrap(), "10.0.0.5".parse().unwrap()));
     }
 }

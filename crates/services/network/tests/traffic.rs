@@ -244,6 +244,11 @@ fn several_networks_at_once_and_asked_for_addresses() {
         assert!(reach(world.host.as_fd(), "172.18.7.7:80").is_ok());
         assert_eq!(reach(world.outside.as_fd(), &format!("{HOST}:8080")).unwrap(), OUTSIDE);
         assert_eq!(reach(fd, &format!("{OUTSIDE}:80")).unwrap(), HOST);
-        assert!(a.hosts.ends_with("172.17.0.2\ta-host\n172.18.7.7\ta-host\n"), "{}", a.hosts);
+        assert!(
+            a.hosts.ends_with("172.17.0.2\ta-host\n172.18.7.7\ta-host\n")
+                || a.hosts.contains("172.18.7.7\ta-host\nfd"),
+            "{}",
+            a.hosts
+        );
     });
 }

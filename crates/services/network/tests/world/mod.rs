@@ -153,9 +153,12 @@ pub fn route_loopback_through(netns: BorrowedFd<'_>, gateway: &str) {
 
 /// As on a host where br_netfilter isn't loaded: bridged packets don't pass the packet filter.
 pub fn without_bridge_netfilter() {
-    let setting = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
-    if setting.exists() {
-        std::fs::write(setting, "0").unwrap();
+    for name in ["iptables", "ip6tables"] {
+        let setting = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+        let setting = Path::new(&setting);
+        if setting.exists() {
+            std::fs::write(setting, "0").unwrap();
+        }
     }
 }
 
@@ -203,7 +206,7 @@ pub fn reach(netns: BorrowedFd<'_>, address: &str) -> std::io::Result<String> {
 pub fn udp_reach(netns: BorrowedFd<'_>, address: &str) -> std::io::Result<String> {
     let address: SocketAddr = address.parse().unwrap();
     netns::within(netns, || {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        let socket = UdpSocket::bind(if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
         socket.set_read_timeout(Some(Duration::from_millis(1500)))?;
         socket.connect(address)?;
         socket.send(b"?")?;
