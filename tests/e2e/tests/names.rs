@@ -27,8 +27,8 @@ fn short(world: &World, pid: &str, words: &str) -> Vec<String> {
 fn containers_find_each_other_by_name() {
     with_each_client(|world, client| {
         let run = |words: &[&str]| world.client(client, words).ok();
-        run(&["network", "create", "front", "--subnet", "10.70.1.0/24"]);
-        run(&["network", "create", "back", "--subnet", "10.70.2.0/24"]);
+        run(&["network", "create", "front", "--ipv6=false", "--subnet", "10.70.1.0/24"]);
+        run(&["network", "create", "back", "--subnet", "10.70.2.0/24", "--subnet", "fd70:2::/64"]);
         let web = sleeper(world, client, "web", &["--network", "front", "--network-alias", "shop"]);
         let other = sleeper(world, client, "other", &["--network", "front", "--network-alias", "shop"]);
         let id = run(&["inspect", "-f", "{{.Id}}", "web"]);
@@ -63,6 +63,8 @@ fn containers_find_each_other_by_name() {
         assert_eq!(short(world, &web, "far"), Vec::<String>::new());
         run(&["network", "connect", "--alias", "bridgehead", "back", "web"]);
         assert_eq!(short(world, &web, "far"), ["10.70.2.2"]);
+        assert_eq!(short(world, &web, "far AAAA"), ["fd70:2::2"]);
+        assert_eq!(short(world, &web, "-x fd70:2::2"), ["far.back."]);
         assert_eq!(short(world, &far, "bridgehead"), ["10.70.2.3"]);
         assert_eq!(short(world, &web, "web.back"), ["10.70.2.3"]);
         run(&["rename", "far", "near"]);

@@ -380,7 +380,10 @@ fn the_bridge_is_what_the_configuration_says() {
 #[test]
 fn who_is_in_a_network_is_told_with_every_change() {
     World::run(|world| {
-        let id = world.networks.create(&named("web")).unwrap().id;
+        let mut web = named("web");
+        let ipv6 = hull_api_types::IpamConfig { subnet: "fd20::/64".into(), ..Default::default() };
+        web.ipam.get_or_insert_default().config.push(ipv6);
+        let id = world.networks.create(&web).unwrap().id;
         let file = world.directory.path().join("run/network/names").join(&id);
         let told = |expected: &str| {
             let text = std::fs::read_to_string(&file).unwrap();
@@ -405,12 +408,12 @@ fn who_is_in_a_network_is_told_with_every_change() {
         assert_eq!(world.networks.named_networks(&b_id).join(" "), id);
         assert!(world.networks.reaches_outside(&b_id));
         let (a_line, b_short) =
-            (format!("172.18.0.2 aa db store {} aa-host\n", &world.id("aa")[..12]), &b_id[..12]);
-        told(&format!("{a_line}172.18.0.3 bb {b_short} bb-host\n"));
+            (format!("172.18.0.2,fd20::2 aa db store {} aa-host\n", &world.id("aa")[..12]), &b_id[..12]);
+        told(&format!("{a_line}172.18.0.3,fd20::3 bb {b_short} bb-host\n"));
         let resolver = std::fs::read_to_string(world.networks.resolver(&b_id).unwrap()).unwrap();
         assert!(resolver.contains(&format!("network 0 {id} web\n")), "{resolver}");
         world.networks.rename(&b_id, "cc");
-        told(&format!("{a_line}172.18.0.3 cc {b_short} bb-host\n"));
+        told(&format!("{a_line}172.18.0.3,fd20::3 cc {b_short} bb-host\n"));
         world.networks.disconnect("web", &b_id, Some(netns)).unwrap();
         told(&a_line);
         assert_eq!(world.networks.resolver(&b_id), None);

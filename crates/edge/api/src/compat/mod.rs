@@ -75,6 +75,7 @@ pub(crate) const CONTAINER: &str = "GET /containers/{name}/json";
 pub(crate) const IMAGES: &str = "GET /images/json";
 pub(crate) const IMAGE: &str = "GET /images/{name:.*}/json";
 pub(crate) const NETWORKS: &str = "GET /networks";
+pub(crate) const NETWORK_CREATE: &str = "POST /networks/create";
 pub(crate) const NETWORK: &str = "GET /networks/{name:.*}";
 pub(crate) const VOLUMES_PRUNE: &str = "POST /volumes/prune";
 pub(crate) const DISK_USAGE: &str = "GET /system/df";

@@ -103,3 +103,12 @@ fn queries_climb() {
     query_up(shape(VOLUMES_PRUNE, 42), &mut query);
     assert_eq!(query, Query::default());
 }
+
+#[test]
+fn networks_have_ipv6_for_old_clients_only_when_asked_for() {
+    let asked = |minor, body| up(NETWORK_CREATE, minor, body)["EnableIPv6"].clone();
+    assert_eq!(asked(47, json!({ "Name": "x" })), false);
+    assert_eq!(asked(47, json!({ "Name": "x", "EnableIPv6": null })), false);
+    assert_eq!(asked(47, json!({ "Name": "x", "EnableIPv6": true })), true);
+    assert_eq!(asked(48, json!({ "Name": "x" })), Value::Null);
+}
