@@ -140,6 +140,9 @@ pub struct NetworkCreateRequest {
     pub driver: String,
     #[serde(deserialize_with = "null")]
     pub scope: String,
+    /// Until 1.43, without effect. Clients that send it know nothing of what came later.
+    #[serde(skip_serializing)]
+    pub check_duplicate: Option<bool>,
     #[serde(rename = "EnableIPv4", skip_serializing_if = "Option::is_none")]
     pub enable_ipv4: Option<bool>,
     #[serde(rename = "EnableIPv6", skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,12 @@ async fn list(networks: Networks, call: Call) -> Outcome {
 }
 
 async fn create(networks: Networks, mut call: Call) -> Outcome {
-    let request: NetworkCreateRequest = call.json().await?;
+    let mut request: NetworkCreateRequest = call.json().await?;
+    // docker-py takes whatever version it is offered, and compose 1.29 on top of it makes a network anew that has IPv6
+    // without having been asked (see `compat::v1_48`).
+    if request.check_duplicate.is_some() {
+        request.enable_ipv6.get_or_insert(false);
+    }
     let created = blocking(move || networks.create(&request)).await?;
     call.shape().json_with(StatusCode::CREATED, &created)
 }

@@ -79,6 +79,7 @@ fn request(matches: &Matches) -> Result<NetworkCreateRequest, Failure> {
             .map(|name| ConfigReference { network: name.to_owned() }),
         options: list::pairs(&matches.list("opt")),
         labels: list::pairs(&matches.list("label")),
+        ..NetworkCreateRequest::default()
     })
 }
 
