@@ -118,6 +118,58 @@ impl Engines {
         [&self.hull, &self.dockerd]
     }
 
+    /// podman, with directories of its own.
+    pub fn podman(&self) -> Podman<'_> {
+        Podman { engines: self }
+    }
+
+    /// A registry on this port of the namespace that has nothing in it.
+    pub fn empty_registry(&self, port: u16) -> Result<EmptyRegistry> {
+        let directory = tempfile::tempdir_in(self.directory.path())?;
+        let config = directory.path().join("registry.yml");
+        std::fs::write(
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
+                directory.path().join("data").display()
+            ),
+        )?;
+        let mut command = self.command("docker-registry");
+        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn()?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.inside(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_err())? {
+            if Instant::now() > deadline {
+                bail!("docker-registry does not answer on port {port}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(EmptyRegistry { process, _directory: directory })
+    }
+
+    /// A program inside the namespaces.
+    fn command(&self, program: &str) -> Command {
+        let pid = self.holder.id();
+        let mut command = Command::new("nsenter");
+        command.args([format!("--net=/proc/{pid}/ns/net"), format!("--mount=/proc/{pid}/ns/mnt")]);
+        command.arg(program).stdin(Stdio::null());
+        command
+    }
+
+    /// Does something in the network namespace, on a thread that ends with it; threads begun there are in it too.
+    pub fn inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> Result<T> {
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.holder.id()))?;
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(move || {
+                use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+                use std::os::fd::AsFd;
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Ok(act())
+            });
+            worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?
+        })
+    }
+
     /// The processes beside containers whose command line has `name`, of these engines alone.
     pub fn shims(&self, name: &str) -> Result<Vec<u32>> {
         let namespace = std::fs::read_link(format!("/proc/{}/ns/net", self.holder.id()))?;
@@ -155,7 +207,52 @@ impl Drop for Engines {
     }
 }
 
+/// Ends with its value.
+pub struct EmptyRegistry {
+    process: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for EmptyRegistry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// podman: no daemon, a process a command.
+pub struct Podman<'a> {
+    engines: &'a Engines,
+}
+
+impl Podman<'_> {
+    /// Pulls by plain http.
+    pub fn pull(&self, image: &str) -> Result<()> {
+        self.run(&["pull", "-q", "--tls-verify=false", image])
+    }
+    /// Removes the image.
+    pub fn remove(&self, image: &str) -> Result<()> {
+        self.run(&["rmi", image])
+    }
+    fn run(&self, words: &[&str]) -> Result<()> {
+        let at = self.engines.directory.path().join("podman");
+        let mut command = self.engines.command("podman");
+        command.arg("--root").arg(at.join("data")).arg("--runroot").arg(at.join("run"));
+        command.args(["--storage-driver", "overlay"]).args(words);
+        let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
+        if !output.status.success() {
+            bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+}
+
 impl Engine {
+    /// The daemon's process.
+    pub fn daemon_pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// Runs a client on this engine; its failure is an error.
     pub fn client(&self, program: &Path, words: &[&str]) -> Result<()> {
         let mut command = Command::new(program);

@@ -7,6 +7,7 @@
 
 mod api;
 mod engines;
+mod images;
 mod memory;
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +15,9 @@ use engines::{Engine, Engines};
 use std::time::{Duration, Instant};
 
 struct Settings {
-    rounds: usize,
+    rounds: Option<usize>,
+    // The table of images instead of that of containers.
+    of_images: bool,
     images: std::path::PathBuf,
     hull: std::path::PathBuf,
 }
@@ -22,14 +25,18 @@ struct Settings {
 fn main() -> Result<()> {
     let settings = settings()?;
     let engines = Engines::start(&settings.hull, &settings.images)?;
+    if settings.of_images {
+        images::table(&engines, settings.rounds.unwrap_or(3))?;
+        return engines.stop();
+    }
+    let rounds = settings.rounds.unwrap_or(40);
     for engine in engines.both() {
         engine.docker(&["pull", "-q", "busybox"])?;
     }
-    println!("{} rounds each, alternating; times in milliseconds: median (minimum)\n", settings.rounds);
+    println!("{rounds} rounds each, alternating; times in milliseconds: median (minimum)\n");
     println!("| what | Hull | dockerd 20.10 | ratio | goal |");
     println!("|---|---|---|---|---|");
     let (hull, dockerd) = (&engines.hull, &engines.dockerd);
-    let rounds = settings.rounds;
     row("API: create → start → wait → remove", "0.12", rounds, || api::life(hull), || api::life(dockerd))?;
     row(
         "`hull run --rm` against `docker run --rm` on dockerd",
@@ -80,18 +87,24 @@ fn main() -> Result<()> {
 }
 
 fn settings() -> Result<Settings> {
-    let mut rounds = 40;
+    let (mut rounds, mut of_images) = (None, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--rounds" => {
-                rounds = words.next().context("--rounds wants a number")?.parse().context("--rounds")?
+                rounds = Some(words.next().context("--rounds wants a number")?.parse().context("--rounds")?)
             }
-            other => bail!("unknown word {other}: ./bench [--rounds N]"),
+            "--images" => of_images = true,
+            other => bail!("unknown word {other}: ./bench [--images] [--rounds N]"),
         }
     }
     let path = |name: &str| std::env::var_os(name).with_context(|| format!("{name} is not set: run ./bench"));
-    Ok(Settings { rounds, images: path("HULL_TEST_IMAGES")?.into(), hull: path("HULL_BIN")?.into() })
+    Ok(Settings {
+        rounds,
+        of_images,
+        images: path("HULL_TEST_IMAGES")?.into(),
+        hull: path("HULL_BIN")?.into(),
+    })
 }
 
 /// Times two acts by turns and prints a row of the table.

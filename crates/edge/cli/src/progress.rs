@@ -4,7 +4,9 @@ use crate::failure::Failure;
 use hull_api_types::{JsonMessage, JsonProgress};
 use hull_client::JsonStream;
 use hull_types::size;
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 /// Under this width there are no bars.
 const BAR_FROM: usize = 110;
@@ -17,12 +19,43 @@ pub struct Renderer {
     width: usize,
     /// The ids that have a line on the terminal, in their order.
     lines: Vec<String>,
+    /// Since when each id does what it does, and how far it was then.
+    paces: HashMap<String, Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    status: String,
+    since: Instant,
+    from: i64,
 }
 
 impl Renderer {
     /// For a terminal of this width, or for anything else.
     pub fn new(terminal_width: Option<usize>) -> Self {
-        Self { terminal: terminal_width.is_some(), width: terminal_width.unwrap_or(200), lines: Vec::new() }
+        Self {
+            terminal: terminal_width.is_some(),
+            width: terminal_width.unwrap_or(200),
+            lines: Vec::new(),
+            paces: HashMap::new(),
+        }
+    }
+
+    /// Rate and time left of what this message tells of, once there is something to tell them by.
+    fn pace(&mut self, message: &JsonMessage) -> String {
+        let Some(progress) = message.progress_detail.as_ref().filter(|progress| progress.total > 0) else {
+            self.paces.remove(&message.id);
+            return String::new();
+        };
+        let new = || Pace { status: message.status.clone(), since: Instant::now(), from: progress.current };
+        let pace = self.paces.entry(message.id.clone()).or_insert_with(new);
+        if pace.status != message.status {
+            *pace = new();
+        }
+        match progress.units.is_empty() && !progress.hidecounts {
+            true => rate(progress, progress.current - pace.from, pace.since.elapsed()),
+            false => String::new(),
+        }
     }
 
     /// What to write for this message; an error in it is the stream's.
@@ -45,7 +78,8 @@ impl Renderer {
             // Lines printed in between put the numbering out; what comes gets new lines.
             self.lines.clear();
         }
-        self.line(message, &mut out);
+        let pace = if self.terminal { self.pace(message) } else { String::new() };
+        self.line(message, &pace, &mut out);
         if self.terminal && up > 0 {
             let _ = write!(out, "\x1b[{up}B");
         }
@@ -68,7 +102,7 @@ impl Renderer {
         up
     }
 
-    fn line(&self, message: &JsonMessage, out: &mut String) {
+    fn line(&self, message: &JsonMessage, pace: &str, out: &mut String) {
         let bar = message.progress_detail.as_ref().map(|progress| bar(progress, self.width));
         let mut end = "";
         match &bar {
@@ -84,12 +118,28 @@ impl Renderer {
             let _ = write!(out, "{}: ", message.id);
         }
         let _ = match bar {
-            Some(bar) if self.terminal => write!(out, "{} {bar}{end}", message.status),
+            Some(bar) if self.terminal => write!(out, "{} {bar}{pace}{end}", message.status),
             _ if !message.progress.is_empty() => write!(out, "{} {}{end}", message.status, message.progress),
             _ if !message.stream.is_empty() => write!(out, "{}{end}", message.stream),
             _ => writeln!(out, "{}{end}", message.status),
         };
     }
+}
+
+/// `  12.5MB/s  8s` of so many bytes in this time.
+fn rate(progress: &JsonProgress, bytes: i64, elapsed: Duration) -> String {
+    let left = progress.total - progress.current;
+    if bytes <= 0 || left <= 0 || elapsed < Duration::from_millis(500) {
+        return String::new();
+    }
+    let rate = bytes as f64 / elapsed.as_secs_f64();
+    let seconds = (left as f64 / rate).ceil() as u64;
+    let time = match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
+    };
+    format!("  {}/s  {time}", size::decimal(rate))
 }
 
 fn bar(progress: &JsonProgress, width: usize) -> String {
@@ -188,6 +238,17 @@ mod tests {
         let half = draw(r#"{"status":"Downloading","progressDetail":{"current":500,"total":1000},"id":"a"}"#);
         let bar = format!("[{}>{}]     500B/1kB", "=".repeat(25), " ".repeat(25));
         assert_eq!(half, format!("\x1b[2A\x1b[2K\ra: Downloading {bar}\r\x1b[2B"));
+    }
+
+    #[test]
+    fn rates_tell_how_long_it_takes() {
+        let at = |current, total| JsonProgress { current, total, ..JsonProgress::default() };
+        let second = Duration::from_secs(1);
+        assert_eq!(rate(&at(10_000_000, 100_000_000), 10_000_000, second), "  10MB/s  9s");
+        assert_eq!(rate(&at(1_000_000, 601_000_000), 1_000_000, second), "  1MB/s  10m00s");
+        assert_eq!(rate(&at(1_000, 7_201_000), 1_000, second), "  1kB/s  2h00m");
+        assert_eq!(rate(&at(100, 100), 100, second), "");
+        assert_eq!(rate(&at(50, 100), 50, Duration::from_millis(10)), "");
     }
 
     #[test]
