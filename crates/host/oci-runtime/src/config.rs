@@ -129,6 +129,11 @@ pub(crate) fn check_process(process: &hull_types::oci::runtime::Process) -> Resu
     if !process.cwd.starts_with('/') {
         return invalid("process.cwd must be an absolute path");
     }
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        if process.rlimits[..index].iter().any(|earlier| earlier.kind == limit.kind) {
+            return Err(Error::InvalidConfig(format!("process.rlimits has {} twice", limit.kind)));
+        }
+    }
     // The kernel reads the last number as "leave it as it is", which is root; what lies between has no use.
     let user = &process.user;
     if [user.uid, user.gid].iter().chain(&user.additional_gids).any(|id| i32::try_from(*id).is_err()) {

@@ -152,6 +152,12 @@ pub enum Error {
     /// A paused container takes no new process.
     #[error("cannot exec in a paused container (use --ignore-paused to override)")]
     Paused,
+    /// What is paused already was to be paused.
+    #[error("container is already paused")]
+    AlreadyPaused,
+    /// What is not paused was to go on.
+    #[error("container not paused")]
+    NotPaused,
     /// A signal could not be sent.
     #[error("cannot send signal {signal} to container {id:?}: {source}")]
     Signal {
@@ -190,6 +196,8 @@ impl HasKind for Error {
             | Error::StartRunning
             | Error::NotRunning
             | Error::Paused
+            | Error::AlreadyPaused
+            | Error::NotPaused
             | Error::NotStopped { .. } => Kind::Conflict,
             _ => Kind::Internal,
         }

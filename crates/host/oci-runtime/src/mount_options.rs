@@ -61,11 +61,21 @@ const PROPAGATIONS: [(&str, Propagation); 4] = [
 ];
 
 /// Flags of a file system, as `fsconfig` takes them.
-const FILE_SYSTEM_FLAGS: [&str; 5] = ["sync", "dirsync", "lazytime", "mand", "silent"];
+const FILE_SYSTEM_FLAGS: [&str; 4] = ["sync", "dirsync", "lazytime", "mand"];
 
 /// Words that say what is so anyway, or what kernels ignore.
-const IGNORED: [&str; 9] =
-    ["async", "nolazytime", "nomand", "loud", "iversion", "noiversion", "remount", "nofail", "_netdev"];
+const IGNORED: [&str; 10] = [
+    "silent",
+    "async",
+    "nolazytime",
+    "nomand",
+    "loud",
+    "iversion",
+    "noiversion",
+    "remount",
+    "nofail",
+    "_netdev",
+];
 
 /// The words that a mount's options may hold, for `features`.
 pub fn known_options() -> Vec<String> {
@@ -76,7 +86,7 @@ pub fn known_options() -> Vec<String> {
         all.extend([word.to_owned(), format!("r{word}")]);
     }
     all.extend(["bind", "rbind", "idmap", "ridmap", "tmpcopyup"].map(str::to_owned));
-    all.extend(FILE_SYSTEM_FLAGS.iter().chain(&IGNORED[..7]).map(|word| (*word).to_owned()));
+    all.extend(FILE_SYSTEM_FLAGS.iter().chain(&IGNORED[..8]).map(|word| (*word).to_owned()));
     all
 }
 

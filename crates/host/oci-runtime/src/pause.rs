@@ -10,7 +10,11 @@ pub fn pause(state_root: &Path, id: &str) -> Result<()> {
     if record.process().is_none() {
         return Err(Error::NotRunning);
     }
-    Ok(record.cgroup()?.freeze()?)
+    let cgroup = record.cgroup()?;
+    if cgroup.is_frozen()? {
+        return Err(Error::AlreadyPaused);
+    }
+    Ok(cgroup.freeze()?)
 }
 
 /// Lets all processes of a container go on.
@@ -19,5 +23,9 @@ pub fn resume(state_root: &Path, id: &str) -> Result<()> {
     if record.process().is_none() {
         return Err(Error::NotRunning);
     }
-    Ok(record.cgroup()?.thaw()?)
+    let cgroup = record.cgroup()?;
+    if !cgroup.is_frozen()? {
+        return Err(Error::NotPaused);
+    }
+    Ok(cgroup.thaw()?)
 }

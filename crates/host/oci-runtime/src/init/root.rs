@@ -23,7 +23,11 @@ impl Init<'_> {
         let outer = match self.linux.rootfs_propagation.as_str() {
             // Unmounts of the host's still come in until the old root is let go, but nothing goes out.
             "" => Propagation::Slave,
-            word => propagation(word)?,
+            word => match propagation(word)? {
+                // Of what cannot be copied there would be no root to make.
+                Propagation::Unbindable => Propagation::Private,
+                other => other,
+            },
         };
         mount::set_root_propagation(outer, true).during("cannot set the propagation of the old root")?;
         let tree = self.root_mount()?;
