@@ -11,7 +11,7 @@ use support::{Bundle, Canary};
 
 /// CVE-2024-21626: a directory of the host behind some descriptor.
 #[test]
-fn the_working_directory_is_inside() {
+fn cve_2024_21626_the_working_directory_is_inside() {
     for number in 3..20 {
         let mut bundle = Bundle::new("pwd; ls");
         bundle.spec["process"]["cwd"] = json!(format!("/proc/self/fd/{number}"));
@@ -26,7 +26,7 @@ fn the_working_directory_is_inside() {
 }
 
 #[test]
-fn exec_stays_inside_too() {
+fn cve_2024_21626_exec_stays_inside_too() {
     let bundle = Bundle::new("sleep 1000");
     bundle.start();
     for number in 3..20 {
@@ -36,7 +36,7 @@ fn exec_stays_inside_too() {
 
 /// CVE-2019-19921, CVE-2023-27561: `/proc` somewhere else.
 #[test]
-fn proc_is_an_ordinary_directory() {
+fn cve_2019_19921_proc_is_an_ordinary_directory() {
     for target in ["/x", "/tmp", "/sys"] {
         let bundle = Bundle::new("true");
         fs::create_dir(bundle.root().join("x")).unwrap();
@@ -53,7 +53,7 @@ fn proc_is_an_ordinary_directory() {
 
 /// CVE-2019-16884: what is mounted over `/proc` swallows what is written there.
 #[test]
-fn nothing_is_mounted_into_proc() {
+fn cve_2019_16884_nothing_is_mounted_into_proc() {
     for destination in ["/proc", "/proc/self", "/proc/sys", "/proc/self/attr", "/p", "/tmp/../proc/1"] {
         let mut bundle = Bundle::new("true");
         symlink("/proc/sys", bundle.root().join("p")).unwrap();
@@ -88,7 +88,7 @@ fn nothing_is_mounted_into_proc() {
 
 /// CVE-2026-41579, CVE-2015-3629 and their like: what the runtime makes lands in the root, whatever the links say.
 #[test]
-fn links_of_the_image_do_not_lead_to_the_host() {
+fn cve_2026_41579_links_of_the_image_do_not_lead_to_the_host() {
     let mut bundle = Bundle::new("test -c /dev/null && echo ok");
     let canary = Canary::new(bundle.directory.path());
     let outside = canary.path().to_str().unwrap().to_owned();
@@ -123,7 +123,7 @@ fn links_of_the_image_do_not_lead_to_the_host() {
 
 /// CVE-2025-31133: a masked path under something writable that only stands where `/dev/null` should.
 #[test]
-fn the_null_device_is_one() {
+fn cve_2025_31133_the_null_device_is_one() {
     let mut bundle = Bundle::new("true");
     let canary = Canary::new(bundle.directory.path());
     // The image's /dev, with no tmpfs over it.
@@ -142,7 +142,7 @@ fn the_null_device_is_one() {
 
 /// CVE-2025-52565: a terminal's path that leads elsewhere.
 #[test]
-fn a_terminal_comes_from_devpts_only() {
+fn cve_2025_52565_a_terminal_comes_from_devpts_only() {
     let mut bundle = Bundle::new("true");
     let canary = Canary::new(bundle.directory.path());
     bundle.spec["process"]["terminal"] = json!(true);
@@ -161,7 +161,7 @@ fn a_terminal_comes_from_devpts_only() {
 
 /// CVE-2019-5736: the runtime's own program, through the `/proc` of a process of its.
 #[test]
-fn the_runtimes_program_cannot_be_written() {
+fn cve_2019_5736_the_runtimes_program_cannot_be_written() {
     let before = fs::read(support::RUNTIME).unwrap();
     let mut bundle = Bundle::new("");
     let script = "#!/proc/self/exe\n";
@@ -200,7 +200,7 @@ fn exec_never_goes_without_the_containers_filter() {
 }
 
 #[test]
-fn state_is_for_root_only() {
+fn cve_2021_41103_state_is_for_root_only() {
     let bundle = Bundle::new("sleep 1000");
     bundle.start();
     for path in [bundle.state_root(), bundle.state_root().join(&bundle.id)] {
