@@ -30,6 +30,9 @@ pub(crate) async fn boot(engine: &Arc<Engine>) -> Result<()> {
     join_all(handles.iter().map(|handle| handle.ask(Request::Adopt))).await;
     let networks = engine.networks.clone();
     crate::engine::blocking(move || networks.reconcile().map_err(Error::service)).await?;
+    if let Err(error) = engine.volumes.sweep() {
+        tracing::warn!(%error, "cannot unmount what volumes have mounted");
+    }
     sweep(engine);
     for handle in handles {
         // Starts of restart policies take their time: nobody waits for them here.

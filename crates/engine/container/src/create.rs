@@ -188,7 +188,7 @@ fn make_volumes(engine: &Engine, spec: &mut ContainerSpec, undo: &mut Undo<'_>) 
             driver_opts: source.options,
             labels: source.labels,
         };
-        let (volume, _) = engine.volumes.create_for(options, &spec.id).map_err(Error::service)?;
+        let volume = engine.volumes.create_for(options, &spec.id).map_err(Error::service)?;
         // Only a volume that nobody named is surely new.
         undo.volumes.push((volume.name.clone(), mount.anonymous));
         mount.source = volume.name;

@@ -20,6 +20,8 @@ pub(crate) struct Machine {
     pub grantable: Vec<String>,
     /// Paths to mask that depend on the processor.
     pub masked: Vec<String>,
+    /// The kernel copies mounts that are in no namespace (6.15).
+    pub binds_detached: bool,
 }
 
 impl Machine {
@@ -34,7 +36,15 @@ impl Machine {
             cgroup_v2,
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         };
-        Self { host, grantable: grantable(&read("/proc/self/status")), masked: thermal_throttle() }
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+        let binds_detached = (numbers.next(), numbers.next()) >= (Some(6), Some(15));
+        Self {
+            binds_detached,
+            host,
+            grantable: grantable(&read("/proc/self/status")),
+            masked: thermal_throttle(),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::options::RemoveOptions;
 use crate::record::ContainerSpec;
 use crate::spec::{MountKind, MountSpec, clean};
-use crate::supervisor::{Handle, Published, user_in};
+use crate::supervisor::{Handle, Published, below, user_in};
 use bytes::Bytes;
 use hull_api_types::{ContainerPathStat, FilesystemChange};
 use hull_archive::{Decompressor, PackOptions, UnpackOptions};
@@ -17,8 +17,8 @@ use hull_errors::{HasKind, Kind};
 use hull_sys::in_root::InRoot;
 use hull_sys::mount::{self, Attributes, Change, Propagation};
 use hull_types::{Lower, Rootfs};
-use hull_volume::VolumeMount;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -246,7 +246,7 @@ fn mounted(engine: &Engine, spec: &ContainerSpec) -> Result<InRoot> {
     mount::attach(&tree, target.as_fd()).map_err(failed("attach the root"))?;
     let root = InRoot::new(tree);
     for asked in &spec.mounts {
-        let Some(source) = source_of(engine, spec, asked)? else { continue };
+        let Some(source) = source_of(engine, asked)? else { continue };
         let copy = mount::clone_tree(&source, !asked.non_recursive).map_err(failed("copy a mount"))?;
         if asked.read_only {
             let change = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
@@ -264,13 +264,19 @@ fn mounted(engine: &Engine, spec: &ContainerSpec) -> Result<InRoot> {
 }
 
 /// The path on the host, of mounts that have one.
-fn source_of(engine: &Engine, spec: &ContainerSpec, mount: &MountSpec) -> Result<Option<PathBuf>> {
+fn source_of(engine: &Engine, mount: &MountSpec) -> Result<Option<PathBuf>> {
     let path = match mount.kind {
         MountKind::Bind => PathBuf::from(&mount.source),
-        MountKind::Volume => match engine.volumes.acquire(&mount.source, &spec.id).map_err(Error::service)? {
-            VolumeMount::Bind { source } => source.join(&mount.subpath),
-            VolumeMount::Mount { .. } => return Ok(None),
-        },
+        MountKind::Volume => {
+            let files = engine.volumes.mount_here(&mount.source).map_err(Error::service)?;
+            match mount.subpath.as_str() {
+                "" => files,
+                subpath => {
+                    std::fs::read_link(format!("/proc/self/fd/{}", below(&files, subpath)?.as_raw_fd()))
+                        .map_err(Error::io("name a part of a volume"))?
+                }
+            }
+        }
         MountKind::Tmpfs | MountKind::Image => return Ok(None),
     };
     Ok(path.exists().then_some(path))

@@ -33,8 +33,10 @@ pub enum Error {
         different: &'static str,
     },
     /// Containers use the volume.
-    #[error("remove {name}: volume is in use - [{}]", users.join(", "))]
+    #[error("{act} {name}: volume is in use - [{}]", users.join(", "))]
     InUse {
+        /// `remove` or `rename`.
+        act: &'static str,
         /// The volume.
         name: String,
         /// The containers' ids.
@@ -67,6 +69,37 @@ pub enum Error {
         /// Its value.
         value: String,
     },
+    /// Its file system could not be mounted; the words are Docker's.
+    #[error("error while mounting volume '{}': {reason}", path.display())]
+    Mount {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What can't be done with this volume.
+    #[error("{0}")]
+    Refused(String),
+    /// An archive that is none, or that nobody takes.
+    #[error("{act} {name}: {reason}")]
+    Archive {
+        /// What was done.
+        act: &'static str,
+        /// The volume.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The files could not be read or written.
+    #[error("cannot {act} volume {name}: {source}")]
+    Transfer {
+        /// What was done.
+        act: &'static str,
+        /// The volume.
+        name: String,
+        /// Why.
+        source: hull_archive::Error,
+    },
     /// The record could not be read or written.
     #[error("volume store: {0}")]
     Store(#[from] hull_store::Error),
@@ -96,12 +129,14 @@ impl HasKind for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::NotFound(_) | Self::Driver { .. } => Kind::NotFound,
+            Self::Transfer { source, .. } => source.kind(),
             Self::Name { .. }
+            | Self::Archive { .. }
             | Self::ShortName(_)
             | Self::Options { .. }
             | Self::Filter(_)
             | Self::FilterValue { .. } => Kind::InvalidParameter,
-            Self::Exists { .. } | Self::InUse { .. } => Kind::Conflict,
+            Self::Exists { .. } | Self::InUse { .. } | Self::Refused(_) => Kind::Conflict,
             _ => Kind::Internal,
         }
     }

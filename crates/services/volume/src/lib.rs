@@ -16,8 +16,8 @@
 //! * The row is written before the directory is used and removed after the directory is.
 //! * No link inside of a volume or an image is ever followed out of it.
 //!
-//! Only the `local` driver exists; a volume with `type`, `device` and `o` isn't mounted here: [`Volumes::acquire`]
-//! says what to mount, and the runtime does it in the container's mount namespace.
+//! Only the `local` driver exists. A volume with `type`, `device` and `o` is mounted at its `_data` on the host while a
+//! container runs that has it: all of them see one file system, and whatever its type a part of it can be bound.
 //!
 //! This crate must not know containers but by their ids, nor HTTP.
 
@@ -25,10 +25,12 @@ mod copy_up;
 mod error;
 mod filter;
 mod local;
+mod mounting;
 mod name;
+mod transfer;
 
 pub use error::{Error, Result};
-pub use local::{VolumeMount, anonymous_name};
+pub use local::anonymous_name;
 
 use filter::Filter;
 use hull_api_types::{EventMessage, Filters, Map, Volume, VolumeCreateOptions, VolumesPruneResponse};
@@ -58,6 +60,9 @@ pub struct Record {
     /// The local driver's options.
     #[serde(default)]
     pub options: Map<String>,
+    /// Its directory still has to be moved here from this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
 }
 
 /// The volumes. Clones share them; all calls block for a few file operations, [`Volumes::copy_up`] for as long as
@@ -70,10 +75,13 @@ pub struct Volumes {
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
+    store: Store,
     table: Table<Record>,
     events: EventBus,
     // Who uses which volume. Held while one is created or removed, so that neither crosses an acquire.
     uses: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    // Which running containers have which volume mounted; of volumes with a file system of their own only.
+    active: Mutex<mounting::Active>,
 }
 
 impl Volumes {
@@ -81,8 +89,13 @@ impl Volumes {
     pub fn open(root: &Path, store: Store, events: EventBus) -> Result<Self> {
         local::directory(root, 0o701)?;
         let table = store.table("volumes");
-        let inner = Inner { root: root.into(), table, events, uses: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let (uses, active) = (Mutex::default(), Mutex::default());
+        let inner = Inner { root: root.into(), store, table, events, uses, active };
+        let volumes = Self { inner: Arc::new(inner) };
+        for record in volumes.records()?.into_iter().filter(|record| record.renamed_from.is_some()) {
+            volumes.finish_rename(record)?;
+        }
+        Ok(volumes)
     }
 
     /// Creates a volume, or gives the one of that name if it has the same options. Without a name it gets a random
@@ -116,6 +129,7 @@ impl Volumes {
             created_at: Timestamp::now(),
             labels: options.labels,
             options: options.driver_opts,
+            renamed_from: None,
         };
         local::directory(&self.inner.root.join(&record.name), 0o701)?;
         local::directory(&self.data(&record.name), 0o755)?;
@@ -150,7 +164,11 @@ impl Volumes {
             other => other?,
         };
         if let Some(users) = uses.get(name) {
-            return Err(Error::InUse { name: name.into(), users: users.iter().cloned().collect() });
+            return Err(Error::InUse {
+                act: "remove",
+                name: name.into(),
+                users: users.iter().cloned().collect(),
+            });
         }
         self.remove_unused(&record)
     }
@@ -195,34 +213,72 @@ impl Volumes {
         self.record(name).map(|record| self.data(&record.name))
     }
 
-    /// Records that a container refers to the volume, and says what to mount. At its start the container engine
-    /// calls this for every container that there is.
-    pub fn acquire(&self, name: &str, container_id: &str) -> Result<VolumeMount> {
+    /// Records that a container refers to the volume. At its start the container engine calls this for every container
+    /// that there is.
+    pub fn acquire(&self, name: &str, container_id: &str) -> Result<()> {
         let mut uses = self.uses();
-        let record = self.record(name)?;
-        let mount = local::mount_of(&record, self.data(name))?;
-        if let VolumeMount::Bind { source } = &mount {
-            // Somebody may have removed it by hand: Docker makes it again too.
-            local::directory(&self.inner.root.join(name), 0o701)?;
-            if !source.exists() {
-                local::directory(source, 0o755)?;
-            }
-        }
+        self.record(name)?;
         uses.entry(name.into()).or_default().insert(container_id.into());
-        Ok(mount)
+        Ok(())
     }
 
     /// [`Self::create`] and [`Self::acquire`] as one: no removal gets in between.
-    pub fn create_for(
-        &self,
-        options: VolumeCreateOptions,
-        container_id: &str,
-    ) -> Result<(Volume, VolumeMount)> {
+    pub fn create_for(&self, options: VolumeCreateOptions, container_id: &str) -> Result<Volume> {
         let mut uses = self.uses();
         let volume = self.create_locked(options)?;
-        let mount = local::mount_of(&self.record(&volume.name)?, self.data(&volume.name))?;
         uses.entry(volume.name.clone()).or_default().insert(container_id.into());
-        Ok((volume, mount))
+        Ok(volume)
+    }
+
+    /// The volume's files for a container that starts, or that runs since a daemon before this one: mounted, if the
+    /// volume has a file system of its own, until [`Self::unmount`].
+    pub fn mount(&self, name: &str, container_id: &str) -> Result<PathBuf> {
+        let record = self.record(name)?;
+        let data = self.data(name);
+        // Somebody may have removed it by hand: Docker makes it again too.
+        local::directory(&self.inner.root.join(name), 0o701)?;
+        if !mounting::is_mounted(&data) {
+            local::directory(&data, 0o755)?;
+        }
+        if !record.options.is_empty() {
+            let mut active = self.active();
+            if !mounting::is_mounted(&data) {
+                mounting::mount(&record, &data)?;
+            }
+            active.entry(name.into()).or_default().insert(container_id.into());
+        }
+        Ok(data)
+    }
+
+    /// The container has ended; the last one's end unmounts.
+    pub fn unmount(&self, name: &str, container_id: &str) {
+        let mut active = self.active();
+        let Some(users) = active.get_mut(name) else { return };
+        users.remove(container_id);
+        if users.is_empty() {
+            active.remove(name);
+            mounting::unmount(&self.data(name));
+        }
+    }
+
+    /// The volume's files for the calling thread, which has a mount namespace of its own.
+    pub fn mount_here(&self, name: &str) -> Result<PathBuf> {
+        let (record, data) = (self.record(name)?, self.data(name));
+        if !record.options.is_empty() && !mounting::is_mounted(&data) {
+            mounting::mount(&record, &data)?;
+        }
+        Ok(data)
+    }
+
+    /// Once every running container has its volumes: unmounts what a daemon that was killed left mounted.
+    pub fn sweep(&self) -> Result<()> {
+        let active = self.active();
+        for record in self.records()? {
+            if !record.options.is_empty() && !active.contains_key(&record.name) {
+                mounting::unmount(&self.data(&record.name));
+            }
+        }
+        Ok(())
     }
 
     /// Records that a container no longer refers to the volume.
@@ -266,14 +322,17 @@ impl Volumes {
 
     /// If the volume is empty, copies into it what the image has in the directory `path`, and gives it that
     /// directory's owner, mode and times. `rootfs` is the image's tree, such as a detached mount; links in `path`
-    /// are followed inside of it. That the image has nothing there is no error. A volume that is mounted from
-    /// elsewhere is left alone.
+    /// are followed inside of it. That the image has nothing there is no error. One in memory
+    /// is left alone: it would be empty again at the start.
     pub fn copy_up(&self, name: &str, rootfs: BorrowedFd<'_>, path: &Path) -> Result<()> {
-        let record = self.record(name)?;
-        match local::mount_of(&record, self.data(name))? {
-            VolumeMount::Bind { source } => copy_up::copy_up(name, &source, rootfs, path),
-            VolumeMount::Mount { .. } => Ok(()),
+        const COPYING: &str = "copy-up";
+        if matches!(self.record(name)?.options.get("type").map(String::as_str), Some("tmpfs" | "ramfs")) {
+            return Ok(());
         }
+        let data = self.mount(name, COPYING)?;
+        let copied = copy_up::copy_up(name, &data, rootfs, path);
+        self.unmount(name, COPYING);
+        copied
     }
 
     /// How many bytes the volume's files take; 0 when they can't be counted.
@@ -283,6 +342,10 @@ impl Volumes {
 
     fn uses(&self) -> MutexGuard<'_, BTreeMap<String, BTreeSet<String>>> {
         self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn active(&self) -> MutexGuard<'_, mounting::Active> {
+        self.inner.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn data(&self, name: &str) -> PathBuf {

@@ -1,32 +1,12 @@
 //! The `local` driver: a directory, or a mount that its options describe.
 
-use crate::{Error, Record, Result, failed};
+use crate::{Error, Result, failed};
 use hull_api_types::Map;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-/// What a container mounts for a volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VolumeMount {
-    /// Bind this directory.
-    Bind {
-        /// The volume's `_data` directory.
-        source: PathBuf,
-    },
-    /// Mount a file system, as `type`, `device` and `o` of the volume say. With `bind` or `rbind` among the
-    /// options it is a bind mount of `device`.
-    Mount {
-        /// The file system's type; may be empty or `none` for a bind mount.
-        fstype: String,
-        /// The device. For nfs `host:/path`; `:/path` with `addr=` among the options has the host put before it.
-        device: String,
-        /// Mount options.
-        options: Vec<String>,
-    },
-}
+use std::path::Path;
 
 /// A random name: 64 hexadecimal digits.
 pub fn anonymous_name() -> io::Result<String> {
@@ -58,25 +38,6 @@ pub(crate) fn check_options(name: &str, options: &Map<String>) -> Result<()> {
     Ok(())
 }
 
-/// What to mount for a volume.
-pub(crate) fn mount_of(record: &Record, data: PathBuf) -> Result<VolumeMount> {
-    if record.options.is_empty() {
-        return Ok(VolumeMount::Bind { source: data });
-    }
-    let option = |key: &str| record.options.get(key).cloned().unwrap_or_default();
-    let (fstype, mut device) = (option("type"), option("device"));
-    let options: Vec<String> =
-        option("o").split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect();
-    // The kernel wants the server's name in the device; who writes addr= leaves it out there.
-    if fstype.starts_with("nfs")
-        && device.starts_with(':')
-        && let Some(address) = options.iter().find_map(|text| text.strip_prefix("addr="))
-    {
-        device.insert_str(0, address);
-    }
-    Ok(VolumeMount::Mount { fstype, device, options })
-}
-
 /// Makes a directory of that mode unless it is there.
 pub(crate) fn directory(path: &Path, mode: u32) -> Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
@@ -99,6 +60,12 @@ fn is_directory(path: &Path) -> bool {
 
 /// Removes a volume's directory with all in it.
 pub(crate) fn remove(root: &Path, name: &str) -> Result<()> {
+    let data = root.join(name).join("_data");
+    crate::mounting::unmount(&data);
+    if crate::mounting::is_mounted(&data) {
+        // What is mounted there is not the volume's to remove.
+        return Err(failed("unmount", &data)(io::ErrorKind::ResourceBusy.into()));
+    }
     let directory = File::open(root).map_err(failed("open", root))?;
     hull_archive::remove_tree(directory.as_fd(), name.as_bytes()).map_err(|error| {
         let source =

@@ -5,7 +5,7 @@ use hull_api_types::{Filters, Map, VolumeCreateOptions};
 use hull_errors::{HasKind, Kind};
 use hull_events::{EventBus, Subscription};
 use hull_store::Store;
-use hull_volume::{ANONYMOUS_LABEL, VolumeMount, Volumes};
+use hull_volume::{ANONYMOUS_LABEL, Volumes};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -13,6 +13,7 @@ use std::path::Path;
 
 struct Scene {
     directory: tempfile::TempDir,
+    store: Store,
     volumes: Volumes,
     events: Subscription,
 }
@@ -23,8 +24,8 @@ impl Scene {
         let store = Store::open(&directory.path().join("hull.db")).unwrap();
         let bus = EventBus::new();
         let events = bus.subscribe();
-        let volumes = Volumes::open(&directory.path().join("volumes"), store, bus).unwrap();
-        Self { directory, volumes, events }
+        let volumes = Volumes::open(&directory.path().join("volumes"), store.clone(), bus).unwrap();
+        Self { directory, store, volumes, events }
     }
     fn actions(&mut self) -> Vec<String> {
         let mut all = Vec::new();
@@ -110,8 +111,8 @@ fn what_cannot_be_made_is_refused() {
 fn volumes_in_use_stay() {
     let scene = Scene::new();
     scene.volumes.create(named("data")).unwrap();
-    let mount = scene.volumes.acquire("data", "c1").unwrap();
-    assert_eq!(mount, VolumeMount::Bind { source: scene.volumes.mountpoint("data").unwrap() });
+    scene.volumes.acquire("data", "c1").unwrap();
+    assert_eq!(scene.volumes.mount("data", "c1").unwrap(), scene.volumes.mountpoint("data").unwrap());
     scene.volumes.acquire("data", "c2").unwrap();
     for force in [false, true] {
         let error = scene.volumes.remove("data", force).unwrap_err();
@@ -133,7 +134,7 @@ fn filters_and_pruning() {
         |name: &str, pairs: &[(&str, &str)]| VolumeCreateOptions { labels: map(pairs), ..named(name) };
     scene.volumes.create(labelled("alpha", &[("k", "v"), ("x", "")])).unwrap();
     scene.volumes.create(labelled("alphabet", &[("k", "w")])).unwrap();
-    let (anonymous, _) = scene.volumes.create_for(VolumeCreateOptions::default(), "c1").unwrap();
+    let anonymous = scene.volumes.create_for(VolumeCreateOptions::default(), "c1").unwrap();
     let unused = scene.volumes.create(VolumeCreateOptions::default()).unwrap();
     assert!(hull_types::is_full_id(&anonymous.name));
     assert_eq!(anonymous.labels, Some(map(&[(ANONYMOUS_LABEL, "")])));
@@ -155,25 +156,190 @@ fn filters_and_pruning() {
     assert_eq!(scene.names(&[]).len(), 2);
 }
 
+/// Runs a test whose mounts nobody else sees.
+fn alone(test: impl FnOnce(Scene) + Send) {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            hull_sys::namespace::unshare(hull_sys::namespace::MOUNT).unwrap();
+            hull_sys::mount::set_root_propagation(hull_sys::mount::Propagation::Private, true).unwrap();
+            test(Scene::new());
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+fn with_options(name: &str, pairs: &[(&str, &str)]) -> VolumeCreateOptions {
+    VolumeCreateOptions { driver_opts: map(pairs), ..named(name) }
+}
+
+fn is_mounted(path: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    mounts.lines().any(|line| line.split(' ').nth(4) == path.to_str())
+}
+
 #[test]
-fn options_say_what_to_mount() {
-    let scene = Scene::new();
-    let mount = |name: &str, pairs: &[(&str, &str)]| {
-        scene.volumes.create(VolumeCreateOptions { driver_opts: map(pairs), ..named(name) }).unwrap();
-        let VolumeMount::Mount { fstype, device, options } = scene.volumes.acquire(name, "c").unwrap() else {
-            panic!("{name} is bound");
+fn a_file_system_of_its_own_is_mounted_while_somebody_runs() {
+    alone(|scene| {
+        let volumes = &scene.volumes;
+        volumes
+            .create(with_options(
+                "memory",
+                &[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,noexec")],
+            ))
+            .unwrap();
+        let data = volumes.mount("memory", "c1").unwrap();
+        assert!(is_mounted(&data));
+        std::fs::write(data.join("shared"), "by all").unwrap();
+        assert_eq!(volumes.mount("memory", "c2").unwrap(), data);
+        volumes.unmount("memory", "c1");
+        assert_eq!(std::fs::read_to_string(data.join("shared")).unwrap(), "by all");
+        volumes.sweep().unwrap();
+        assert!(is_mounted(&data));
+        volumes.unmount("memory", "c2");
+        assert!(!is_mounted(&data));
+        // Another daemon finds it mounted, and its container ended.
+        volumes.mount("memory", "c3").unwrap();
+        let next =
+            Volumes::open(&scene.directory.path().join("volumes"), scene.store.clone(), EventBus::new())
+                .unwrap();
+        next.sweep().unwrap();
+        assert!(!is_mounted(&data));
+        // Of a bound directory nothing is removed with the volume, mounted or not.
+        let precious = scene.directory.path().join("precious");
+        std::fs::create_dir(&precious).unwrap();
+        std::fs::write(precious.join("file"), "mine").unwrap();
+        next.create(with_options(
+            "bound",
+            &[("type", "none"), ("device", precious.to_str().unwrap()), ("o", "bind,ro")],
+        ))
+        .unwrap();
+        let data = next.mount("bound", "c").unwrap();
+        assert!(std::fs::write(data.join("new"), "").is_err(), "read-only");
+        next.remove("bound", false).unwrap();
+        assert!(!data.exists());
+        assert_eq!(std::fs::read_to_string(precious.join("file")).unwrap(), "mine");
+    });
+}
+
+#[test]
+fn what_cannot_be_mounted_is_told_in_dockers_words() {
+    alone(|scene| {
+        let failure = |name: &str, pairs: &[(&str, &str)]| {
+            scene.volumes.create(with_options(name, pairs)).unwrap();
+            let data = scene.volumes.mountpoint(name).unwrap();
+            let text = scene.volumes.mount(name, "c").unwrap_err().to_string();
+            text.replace(data.to_str().unwrap(), "DATA")
         };
-        format!("{fstype} {device} {}", options.join("+"))
+        assert_eq!(
+            failure("gone", &[("type", "none"), ("device", "/does/not/exist"), ("o", "bind")]),
+            "error while mounting volume 'DATA': failed to mount local volume: mount /does/not/exist:DATA, flags: \
+             0x1000: no such file or directory"
+        );
+        assert_eq!(
+            failure("odd", &[("type", "nosuchfs"), ("device", "x"), ("o", "ro,password=secret")]),
+            "error while mounting volume 'DATA': failed to mount local volume: mount x:DATA, flags: 0x1, data: \
+             password=********: no such device"
+        );
+        assert!(
+            failure("net", &[("type", "nfs"), ("device", ":/x"), ("o", "addr=no.such.host.invalid,rw")])
+                .contains("error resolving passed in network volume address: lookup no.such.host.invalid")
+        );
+    });
+}
+
+#[test]
+fn volumes_travel_as_tars() {
+    let scene = Scene::new();
+    let volumes = &scene.volumes;
+    let data = Path::new(&volumes.create(named("from")).unwrap().mountpoint).to_owned();
+    std::fs::create_dir(data.join("sub")).unwrap();
+    std::fs::write(data.join("sub/file"), "content").unwrap();
+    std::fs::hard_link(data.join("sub/file"), data.join("hard")).unwrap();
+    symlink("/etc/passwd", data.join("link")).unwrap();
+    chown(&data, Some(33), Some(44)).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o2750)).unwrap();
+    let mut tar = Vec::new();
+    volumes.export("from", &mut tar).unwrap();
+    let same = |data: &Path| {
+        let root = data.metadata().unwrap();
+        assert_eq!((root.mode() & 0o7777, root.uid(), root.gid()), (0o2750, 33, 44));
+        assert_eq!(std::fs::read_to_string(data.join("sub/file")).unwrap(), "content");
+        assert_eq!(data.join("hard").metadata().unwrap().nlink(), 2);
+        assert_eq!(data.join("link").read_link().unwrap(), Path::new("/etc/passwd"));
     };
-    assert_eq!(
-        mount("memory", &[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,uid=5")]),
-        "tmpfs tmpfs size=1m+uid=5"
-    );
-    assert_eq!(mount("bound", &[("type", "none"), ("device", "/srv"), ("o", "bind")]), "none /srv bind");
-    assert_eq!(
-        mount("net", &[("type", "nfs"), ("device", ":/x"), ("o", "addr=1.2.3.4,rw")]),
-        "nfs 1.2.3.4:/x addr=1.2.3.4+rw"
-    );
+    same(Path::new(&volumes.import("to", &tar[..]).unwrap().mountpoint));
+    same(Path::new(&volumes.copy("from", "twin").unwrap().mountpoint));
+    same(Path::new(&volumes.rename("twin", "other").unwrap().mountpoint));
+    assert_eq!(scene.names(&[]), ["from", "other", "to"]);
+    assert_eq!(volumes.copy("from", "to").unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(volumes.rename("from", "to").unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(volumes.rename("from", "../x").unwrap_err().kind(), Kind::InvalidParameter);
+    assert_eq!(volumes.export("none", Vec::new()).unwrap_err().kind(), Kind::NotFound);
+    volumes.acquire("from", "c1").unwrap();
+    let error = volumes.rename("from", "new").unwrap_err();
+    assert_eq!(error.to_string(), "rename from: volume is in use - [c1]");
+    // A tar that is none makes no volume.
+    assert!(volumes.import("rubbish", &[7u8; 2000][..]).is_err());
+    assert_eq!(volumes.get("rubbish").unwrap_err().kind(), Kind::NotFound);
+}
+
+/// podman followed links out of a volume when it exported one (CVE-2024-9341, CVE-2019-18466 of the same family), and
+/// archives have written through links since there are archives.
+#[test]
+fn cve_2019_18466_no_link_leads_out_of_a_volume() {
+    let scene = Scene::new();
+    let volumes = &scene.volumes;
+    let outside = scene.directory.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("secret"), "s3cret").unwrap();
+    let data = Path::new(&volumes.create(named("from")).unwrap().mountpoint).to_owned();
+    symlink(&outside, data.join("out")).unwrap();
+    let mut tar = Vec::new();
+    volumes.export("from", &mut tar).unwrap();
+    assert!(!tar.windows(6).any(|window| window == b"s3cret"));
+    // A member below that link stays inside.
+    let mut hostile = Vec::new();
+    let mut builder =
+        tar_of(&[("out", None), ("out/evil", Some("x")), ("../../../outside/evil", Some("x"))], &outside);
+    hostile.append(&mut builder);
+    let _ = volumes.import("from", &hostile[..]);
+    let _ = volumes.import("fresh", &hostile[..]);
+    let left: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["secret"]);
+    // Nor does a volume whose directory was replaced by a link.
+    std::fs::remove_dir_all(&data).unwrap();
+    symlink(&outside, &data).unwrap();
+    assert!(volumes.export("from", Vec::new()).is_err());
+    volumes.remove("from", false).unwrap();
+    assert!(outside.join("secret").exists());
+}
+
+/// A tar with links to `target` and files.
+fn tar_of(members: &[(&str, Option<&str>)], target: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, content) in members {
+        let mut header = [0u8; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        let size = content.map_or(0, str::len);
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+        header[156] = if content.is_some() { b'0' } else { b'2' };
+        if content.is_none() {
+            let text = target.to_str().unwrap();
+            header[157..157 + text.len()].copy_from_slice(text.as_bytes());
+        }
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes.extend(header);
+        if let Some(content) = content {
+            bytes.extend(content.as_bytes());
+            bytes.resize(bytes.len().next_multiple_of(512), 0);
+        }
+    }
+    bytes.extend([0; 1024]);
+    bytes
 }
 
 #[test]

@@ -333,6 +333,9 @@ pub struct BindOptions {
     pub read_only_non_recursive: bool,
     #[serde(skip_serializing_if = "is_default", deserialize_with = "null")]
     pub read_only_force_recursive: bool,
+    /// Hull's own: whose files they are on the disk and in the container (`idmap=` of `--mount`).
+    #[serde(rename = "IDMap", skip_serializing_if = "Option::is_none")]
+    pub id_map: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

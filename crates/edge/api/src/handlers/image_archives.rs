@@ -45,14 +45,9 @@ async fn save(images: Images, names: Vec<String>, platform: Option<Platform>) ->
     let saving = super::blocking(move || images.save(&names, platform.as_ref())).await?;
     let (sender, pieces) = mpsc::channel(4);
     tokio::task::spawn_blocking(move || {
-        let mut writer = Pieces { sender, buffer: Vec::with_capacity(PIECE) };
-        let written = saving.write(&mut writer).map_err(io::Error::other).and_then(|()| writer.flush());
-        if let Err(error) = written {
-            if !writer.sender.is_closed() {
-                tracing::warn!(%error, "images could not be saved");
-            }
-            let _ = writer.sender.blocking_send(Err(error));
-        }
+        let mut writer = Pieces::new(sender);
+        let written = saving.write(&mut writer).map_err(io::Error::other);
+        writer.end(written);
     });
     response::stream("application/x-tar", pieces, None)
 }
@@ -182,9 +177,25 @@ async fn told<T: Send + 'static>(
 }
 
 /// What is written, in pieces into a channel.
-struct Pieces {
+pub(super) struct Pieces {
     sender: mpsc::Sender<io::Result<Bytes>>,
     buffer: Vec<u8>,
+}
+
+impl Pieces {
+    pub(super) fn new(sender: mpsc::Sender<io::Result<Bytes>>) -> Self {
+        Self { sender, buffer: Vec::with_capacity(PIECE) }
+    }
+
+    /// The end, or why it ends before.
+    pub(super) fn end(mut self, written: io::Result<()>) {
+        if let Err(error) = written.and_then(|()| self.flush()) {
+            if !self.sender.is_closed() {
+                tracing::warn!(%error, "an archive could not be sent");
+            }
+            let _ = self.sender.blocking_send(Err(error));
+        }
+    }
 }
 
 impl Write for Pieces {

@@ -17,7 +17,6 @@ const NOT_BUILT: &[&str] = &[
     "GET /containers/{name}/checkpoints",
     "POST /containers/{name}/checkpoints",
     "DELETE /containers/{name}/checkpoints/{checkpoint}",
-    "PUT /volumes/{name:.*}",
     "POST /swarm/init",
     "POST /swarm/join",
     "GET /plugins/privileges",

@@ -7,7 +7,7 @@ pub mod prune;
 mod pull;
 mod remove;
 mod tag;
-mod transfer;
+pub(crate) mod transfer;
 
 use crate::command::{Action, Arguments, Command, Entry, Section};
 

@@ -94,7 +94,11 @@ async fn save(session: &Session, matches: &Matches) -> Result<(), Failure> {
         }
         query.text("platform", &platform);
     });
-    let mut response = call.send().await?;
+    keep(call.send().await?, output).await
+}
+
+/// Writes an answer's body to a file, or to standard output where no file is named.
+pub async fn keep(mut response: hull_client::Response, output: &str) -> Result<(), Failure> {
     if output.is_empty() {
         while let Some(piece) = response.chunk().await? {
             streams::print_bytes(&piece);
@@ -198,7 +202,7 @@ fn platform(matches: &Matches) -> Result<String, Failure> {
 }
 
 /// A file, or standard input where the name is empty, as a request's body; read by a thread of its own.
-fn pieces(path: &str) -> Result<mpsc::Receiver<io::Result<Bytes>>, Failure> {
+pub fn pieces(path: &str) -> Result<mpsc::Receiver<io::Result<Bytes>>, Failure> {
     let mut source: Box<dyn Read + Send> = match path {
         "" => Box::new(io::stdin()),
         path => Box::new(

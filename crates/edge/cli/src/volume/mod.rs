@@ -1,5 +1,7 @@
 //! Commands of the group `volume`.
 
+mod transfer;
+
 use crate::command::{Action, Arguments, Command, Entry, Flag, Running, Section};
 use crate::failure::{Failure, Failures};
 use crate::format::Listing;
@@ -22,10 +24,14 @@ static GROUP: Command = Command {
     arguments: Arguments::Any,
     interspersed: true,
     action: Action::Group(&[
+        Entry::new("clone", &transfer::CLONE),
         Entry::new("create", &CREATE),
+        Entry::new("export", &transfer::EXPORT),
+        Entry::new("import", &transfer::IMPORT),
         Entry::new("inspect", &INSPECT),
         Entry::new("ls", &LIST).aliases(&["list"]),
         Entry::new("prune", &PRUNE),
+        Entry::new("rename", &transfer::RENAME),
         Entry::new("rm", &REMOVE).aliases(&["remove"]),
     ]),
 };

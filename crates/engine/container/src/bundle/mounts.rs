@@ -2,7 +2,7 @@
 
 use super::Resolved;
 use crate::record::ContainerSpec;
-use hull_types::oci::runtime::Mount;
+use hull_types::oci::runtime::{IdMapping, Mount};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -33,8 +33,12 @@ pub struct ResolvedMount {
     pub read_only: bool,
     /// With the mounts below it.
     pub recursive: bool,
+    /// Not to be written, the mounts below it neither.
+    pub read_only_below: bool,
     /// Of a bind mount; empty is `rprivate`.
     pub propagation: String,
+    /// Users and groups of an id-mapped mount.
+    pub id_maps: (Vec<IdMapping>, Vec<IdMapping>),
 }
 
 /// Where `/dev/shm` comes from.
@@ -138,8 +142,12 @@ fn asked_mount(asked: &ResolvedMount) -> Mount {
             if asked.read_only {
                 options.push("ro");
             }
+            if asked.read_only_below {
+                options.push("rro");
+            }
             options.push(propagation);
-            bind(&asked.destination, path, &options)
+            let (uid_mappings, gid_mappings) = asked.id_maps.clone();
+            Mount { uid_mappings, gid_mappings, ..bind(&asked.destination, path, &options) }
         }
         Source::FileSystem { kind, device, options } => {
             let mut options = options.clone();

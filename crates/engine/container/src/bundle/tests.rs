@@ -5,6 +5,7 @@ use crate::config::ContainersConfig;
 use crate::spec::{Host, Plan};
 use hull_api_types::ContainerCreateRequest;
 use hull_types::oci::image::Execution;
+use hull_types::oci::runtime::IdMapping;
 use hull_types::{Digest, Timestamp};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -108,7 +109,12 @@ fn a_container_with_everything() {
             source: Source::Bind("/h".into()),
             read_only: true,
             recursive: true,
+            read_only_below: true,
             propagation: "rslave".into(),
+            id_maps: (
+                vec![IdMapping { container_id: 1000, host_id: 33, size: 1 }],
+                vec![IdMapping { container_id: 1000, host_id: 33, size: 1 }],
+            ),
         },
         ResolvedMount {
             destination: "/run".into(),
@@ -119,7 +125,9 @@ fn a_container_with_everything() {
             },
             read_only: false,
             recursive: true,
+            read_only_below: false,
             propagation: String::new(),
+            id_maps: Default::default(),
         },
     ];
     golden("everything", &oci_spec(&spec, &found));
@@ -146,7 +154,9 @@ fn what_is_asked_for_replaces_what_all_have() {
         source: Source::Bind(source.into()),
         read_only: false,
         recursive: true,
+        read_only_below: false,
         propagation: String::new(),
+        id_maps: Default::default(),
     };
     found.mounts = vec![bind("/h", "/dev"), bind("/x", "/etc/hosts")];
     let oci = oci_spec(&spec, &found);

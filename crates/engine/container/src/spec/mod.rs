@@ -3,6 +3,7 @@
 //! `ContainerCreateRequest + image's configuration + daemon's defaults → Plan`. Everything that can be told to be
 //! wrong without touching the machine is told here, in Docker's words.
 
+mod id_map;
 mod limits;
 pub use limits::ULIMITS;
 mod merge;
@@ -13,6 +14,7 @@ mod ports;
 mod security;
 mod validate;
 
+pub use id_map::IdMap;
 pub use limits::check_resources;
 pub use mounts::{MountKind, MountSpec, VolumeSource, clean, from_other};
 pub use name::{check_name, random_name};

@@ -1,6 +1,7 @@
 //! What is mounted in a container, from the five ways of asking for it: `-v`, `--mount`, `--tmpfs`, an image's
 //! `VOLUME`s and `--volumes-from`.
 
+use super::id_map::IdMap;
 use crate::error::{Error, Result};
 use hull_api_types::{ContainerConfig, HostConfig, Map, Mount, TmpfsOptions};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,12 @@ pub struct MountSpec {
     /// Without the mounts below it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub non_recursive: bool,
+    /// Where it is not to be written, the mounts below it still are.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub writable_below: bool,
+    /// Whose files they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_map: Option<IdMap>,
     /// A bind source that is not there is made, as a directory.
     #[serde(default, skip_serializing_if = "is_false")]
     pub create_source: bool,
@@ -92,6 +99,8 @@ impl MountSpec {
             read_only: false,
             propagation: if kind == MountKind::Bind { "rprivate".into() } else { String::new() },
             non_recursive: false,
+            writable_below: false,
+            id_map: None,
             create_source: false,
             anonymous: false,
             no_copy: false,
@@ -324,6 +333,7 @@ fn from_mount(mount: &Mount, default_driver: &str) -> Result<MountSpec> {
             }
             spec.subpath =
                 mount.image_options.as_ref().map(|options| options.subpath.clone()).unwrap_or_default();
+            check_subpath("image", &spec.subpath)?;
             spec.read_only = true;
         }
     }
@@ -348,6 +358,29 @@ fn bind_details(mount: &Mount, spec: &mut MountSpec) -> Result<()> {
         }
         spec.propagation = options.propagation.clone();
     }
+    if options.read_only_non_recursive || options.read_only_force_recursive {
+        let word =
+            if options.read_only_force_recursive { "ReadOnlyForceRecursive" } else { "ReadOnlyNonRecursive" };
+        if !mount.read_only {
+            return Err(config_error("bind", format!("mount must be read-only when {word} is specified")));
+        }
+        if options.read_only_non_recursive && options.read_only_force_recursive {
+            return Err(config_error(
+                "bind",
+                "ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive",
+            ));
+        }
+        if options.read_only_force_recursive && !matches!(options.propagation.as_str(), "" | "rprivate") {
+            return Err(config_error("bind", "ReadOnlyForceRecursive requires the propagation rprivate"));
+        }
+    }
+    spec.writable_below = options.read_only_non_recursive;
+    spec.id_map = options
+        .id_map
+        .as_deref()
+        .map(IdMap::parse)
+        .transpose()
+        .map_err(|error| config_error("bind", error))?;
     spec.non_recursive = options.non_recursive;
     spec.create_source = options.create_mountpoint;
     Ok(())
@@ -359,12 +392,7 @@ fn volume_details(mount: &Mount, default_driver: &str, spec: &mut MountSpec) -> 
     if spec.anonymous && !options.subpath.is_empty() {
         return Err(config_error("volume", "must not set Subpath when using anonymous volumes"));
     }
-    if options.subpath.starts_with('/') || options.subpath.split('/').any(|part| part == "..") {
-        return Err(config_error(
-            "volume",
-            format!("subpath must be a relative path within the volume: {:?}", options.subpath),
-        ));
-    }
+    check_subpath("volume", &options.subpath)?;
     if !spec.anonymous {
         spec.mode = "z".into();
     }
@@ -373,6 +401,14 @@ fn volume_details(mount: &Mount, default_driver: &str, spec: &mut MountSpec) -> 
     let driver = options.driver_config.unwrap_or_default();
     let name = if driver.name.is_empty() { default_driver.to_owned() } else { driver.name };
     spec.volume = Some(VolumeSource { driver: name, options: driver.options, labels: options.labels });
+    Ok(())
+}
+
+fn check_subpath(kind: &str, subpath: &str) -> Result<()> {
+    if subpath.starts_with('/') || subpath.split('/').any(|part| part == "..") {
+        let why = format!("subpath must be a relative path within the {kind}: {subpath:?}");
+        return Err(config_error(kind, why));
+    }
     Ok(())
 }
 

@@ -46,6 +46,7 @@ impl Supervisor {
         let lasted = exit.at.seconds.saturating_sub(self.state.started_at.seconds).max(0);
         let attributes = [("exitCode", exit.code.to_string()), ("execDuration", lasted.to_string())];
         self.engine.event(&self.spec, "die", &attributes);
+        prepare::unmount_volumes(&self.engine, &self.spec);
         for mount in self.spec.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
             self.engine.volumes.unmounted(&mount.source, &self.spec.id);
         }
@@ -188,6 +189,11 @@ impl Supervisor {
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(container = %self.spec.id, %error, "cannot take over the endpoints"),
+        }
+        for mount in self.spec.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+            if let Err(error) = self.engine.volumes.mount(&mount.source, &self.spec.id) {
+                tracing::warn!(container = %self.spec.id, volume = mount.source, %error, "the volume is not mounted");
+            }
         }
         if !self.phase().is_live() {
             self.state.started_at = Timestamp::now();

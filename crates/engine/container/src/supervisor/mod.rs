@@ -26,7 +26,7 @@ mod start;
 mod stop;
 mod undo;
 
-pub(crate) use prepare::{bind_source, hostname_of, user_in};
+pub(crate) use prepare::{below, bind_source, hostname_of, user_in};
 pub(crate) use request::{PendingAttach, Reply, Request};
 pub(crate) use start::{attach_request, exit_code_of};
 

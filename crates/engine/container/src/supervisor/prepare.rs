@@ -13,8 +13,9 @@ use crate::user::{self, Accounts, User};
 use hull_sys::in_root::InRoot;
 use hull_types::oci::runtime::Seccomp;
 use hull_types::{Lower, Rootfs};
-use hull_volume::VolumeMount;
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(super) struct Prepared {
     pub security: SecurityOptions,
     pub seccomp: Option<Arc<Seccomp>>,
     pub shm: ShmSource,
+    /// Until the runtime has made its mounts.
+    pub held: Held,
 }
 
 pub(super) fn prepare(engine: &Engine, spec: &ContainerSpec) -> Result<Prepared> {
@@ -34,9 +37,13 @@ pub(super) fn prepare(engine: &Engine, spec: &ContainerSpec) -> Result<Prepared>
     let user = first_user(engine, spec, &rootfs)?;
     make_working_directory(spec, &rootfs)?;
     let security = spec::parse_security_options(&spec.host_config)?;
+    let foreign = spec::runtime_of(&spec.host_config.runtime, &engine.config)?.is_some();
+    let mut held = Held { by_path: foreign, ..Held::default() };
+    let mounts = spec.mounts.iter().map(|mount| resolve_mount(engine, spec, mount, &user, &mut held));
     Ok(Prepared {
+        mounts: mounts.collect::<Result<_>>()?,
+        held,
         user,
-        mounts: spec.mounts.iter().map(|mount| resolve_mount(engine, spec, mount)).collect::<Result<_>>()?,
         devices: machine::devices(&spec.host_config)?,
         block_devices: machine::block_devices(&spec.host_config)?,
         seccomp: filter(engine, spec, &security)?,
@@ -93,7 +100,13 @@ fn make_working_directory(spec: &ContainerSpec, rootfs: &Rootfs) -> Result<()> {
     Ok(())
 }
 
-fn resolve_mount(engine: &Engine, spec: &ContainerSpec, mount: &MountSpec) -> Result<ResolvedMount> {
+fn resolve_mount(
+    engine: &Engine,
+    spec: &ContainerSpec,
+    mount: &MountSpec,
+    user: &User,
+    held: &mut Held,
+) -> Result<ResolvedMount> {
     let source = match mount.kind {
         MountKind::Bind => Source::Bind(bind_source(mount)?),
         MountKind::Tmpfs => Source::FileSystem {
@@ -101,16 +114,46 @@ fn resolve_mount(engine: &Engine, spec: &ContainerSpec, mount: &MountSpec) -> Re
             device: "tmpfs".into(),
             options: bundle::tmpfs_options(&mount.tmpfs),
         },
-        MountKind::Volume => volume_source(engine, spec, mount)?,
-        MountKind::Image => image_source(engine, mount)?,
+        MountKind::Volume => volume_source(engine, spec, mount, held)?,
+        MountKind::Image => image_source(engine, mount, held)?,
+    };
+    let id_maps = match (&mount.id_map, &source) {
+        (Some(map), Source::Bind(path)) => {
+            let failed = Error::io(format!("look at the bind source {}", path.display()));
+            let owner = path.metadata().map_err(failed)?;
+            map.mappings((owner.uid(), owner.gid()), (user.uid, user.gid))
+        }
+        _ => Default::default(),
     };
     Ok(ResolvedMount {
         destination: mount.destination.clone(),
         source,
         read_only: mount.read_only,
         recursive: !mount.non_recursive,
+        read_only_below: mount.read_only && !mount.non_recursive && !mount.writable_below,
         propagation: mount.propagation.clone(),
+        id_maps,
     })
+}
+
+/// What is bound by descriptor: nobody can put something else in its place before the runtime has it.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    descriptors: Vec<OwnedFd>,
+    /// Another runtime can't take a descriptor of another mount namespace's.
+    by_path: bool,
+}
+
+impl Held {
+    /// A path to what the descriptor stands for, good while this is kept.
+    fn keep(&mut self, descriptor: OwnedFd) -> Result<PathBuf> {
+        let own = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()));
+        if self.by_path {
+            return std::fs::read_link(&own).map_err(Error::io("name a part of a volume"));
+        }
+        self.descriptors.push(descriptor);
+        Ok(own)
+    }
 }
 
 /// The path on the host of a bind mount; made or missed as it was asked for.
@@ -136,66 +179,78 @@ pub(crate) fn bind_source(mount: &MountSpec) -> Result<PathBuf> {
     }
 }
 
-fn volume_source(engine: &Engine, spec: &ContainerSpec, mount: &MountSpec) -> Result<Source> {
-    match engine.volumes.acquire(&mount.source, &spec.id).map_err(Error::service)? {
-        VolumeMount::Bind { source } if mount.subpath.is_empty() => Ok(Source::Bind(source)),
-        VolumeMount::Bind { source } => Ok(Source::Bind(below(&source, &mount.subpath)?)),
-        VolumeMount::Mount { .. } if !mount.subpath.is_empty() => Err(Error::NotImplemented(format!(
-            "volume {}: a subpath of a volume with a file system of its own",
-            mount.source
-        ))),
-        VolumeMount::Mount { fstype, device, options }
-            if options.iter().any(|o| o == "bind" || o == "rbind") =>
-        {
-            let _ = fstype;
-            Ok(Source::Bind(device.into()))
-        }
-        VolumeMount::Mount { fstype, device, options } => {
-            Ok(Source::FileSystem { kind: fstype, device, options })
-        }
+fn volume_source(
+    engine: &Engine,
+    spec: &ContainerSpec,
+    mount: &MountSpec,
+    held: &mut Held,
+) -> Result<Source> {
+    engine.volumes.acquire(&mount.source, &spec.id).map_err(Error::service)?;
+    let files = engine.volumes.mount(&mount.source, &spec.id).map_err(Error::service)?;
+    match mount.subpath.as_str() {
+        "" => Ok(Source::Bind(files)),
+        subpath => Ok(Source::Bind(held.keep(below(&files, subpath)?)?)),
     }
 }
 
-/// Where a path inside a directory really is: links are followed inside the directory only.
-fn below(directory: &Path, path: &str) -> Result<PathBuf> {
-    use std::os::fd::AsRawFd;
+/// Takes away the file systems of volumes that were mounted for the container.
+pub(super) fn unmount_volumes(engine: &Engine, spec: &ContainerSpec) {
+    for mount in spec.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+        engine.volumes.unmount(&mount.source, &spec.id);
+    }
+}
+
+/// A path inside a directory: links are followed inside the directory only.
+pub(crate) fn below(directory: &Path, path: &str) -> Result<OwnedFd> {
     let failed = |source| Error::invalid(format!("subpath {path:?} of {}: {source}", directory.display()));
-    let root = InRoot::open_dir(directory).map_err(failed)?;
-    let found = root.open_path(path).map_err(failed)?;
-    let real = std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(failed)?;
-    if real.starts_with(directory) {
-        return Ok(real);
-    }
-    Err(failed(std::io::Error::other("it leads out of the volume")))
+    InRoot::open_dir(directory).and_then(|root| root.open_path(path)).map_err(failed)
 }
 
-fn image_source(engine: &Engine, mount: &MountSpec) -> Result<Source> {
+fn image_source(engine: &Engine, mount: &MountSpec, held: &mut Held) -> Result<Source> {
     let image = engine.images.resolve(&mount.source, None).map_err(Error::service)?;
     let view = engine.snapshotter.view(image.top.as_ref()).map_err(Error::service)?;
-    if !mount.subpath.is_empty() {
-        return Err(Error::NotImplemented(format!("image mount {}: subpath", mount.destination)));
+    let directories: Option<Vec<&Path>> = view.lowers.iter().map(directory_of).collect();
+    match (directories.as_deref(), mount.subpath.as_str()) {
+        (Some([only]), "") => return Ok(Source::Bind((*only).to_owned())),
+        (Some([only]), subpath) => return Ok(Source::Bind(held.keep(below(only, subpath)?)?)),
+        (Some(several), "") => {
+            let options = if held.by_path {
+                let escaped = |path: &&Path| path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
+                vec![format!("lowerdir={}", several.iter().map(escaped).collect::<Vec<_>>().join(":"))]
+            } else {
+                // One each: a list of all is cut at 255 characters.
+                several.iter().map(|path| format!("lowerdir+={}", path.display())).collect()
+            };
+            return Ok(Source::FileSystem { kind: "overlay".into(), device: "overlay".into(), options });
+        }
+        _ => {}
     }
-    let lowers: Option<Vec<String>> = view
-        .lowers
-        .iter()
-        .map(|lower| match lower {
-            Lower::Directory(path) => Some(path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:")),
-            Lower::Erofs { .. } => None,
-        })
-        .collect();
-    let Some(lowers) = lowers else {
-        let failed =
-            |error: serde_json::Error| Error::invalid(format!("image mount {}: {error}", mount.source));
-        let device = serde_json::to_string(&view).map_err(failed)?;
+    // Mounted here, in no namespace, and handed on by descriptor.
+    let refused = |why: &str| Error::NotImplemented(format!("image mount {}: {why}", mount.destination));
+    if held.by_path {
+        return Err(refused("a part of it, or an image of the erofs driver, needs Hull's own runtime"));
+    }
+    if mount.subpath.is_empty() {
+        let device = serde_json::to_string(&view).map_err(|error| refused(&error.to_string()))?;
         return Ok(Source::FileSystem { kind: Rootfs::MOUNT_TYPE.into(), device, options: Vec::new() });
-    };
-    match view.lowers.as_slice() {
-        [Lower::Directory(only)] => Ok(Source::Bind(only.clone())),
-        _ => Ok(Source::FileSystem {
-            kind: "overlay".into(),
-            device: "overlay".into(),
-            options: vec![format!("lowerdir={}", lowers.join(":"))],
-        }),
+    }
+    if !engine.machine.binds_detached {
+        return Err(refused("a part of it needs Linux 6.15 or newer"));
+    }
+    let failed = |source| Error::invalid(format!("image mount {}: {source}", mount.destination));
+    let root = hull_sys::mount_rootfs(&view).map_err(failed)?;
+    let part =
+        InRoot::new(root.try_clone().map_err(failed)?).open_path(&mount.subpath).map_err(|source| {
+            Error::invalid(format!("subpath {:?} of image {}: {source}", mount.subpath, mount.source))
+        })?;
+    held.descriptors.push(root);
+    Ok(Source::Bind(held.keep(part)?))
+}
+
+fn directory_of(lower: &Lower) -> Option<&Path> {
+    match lower {
+        Lower::Directory(path) => Some(path),
+        _ => None,
     }
 }
 

@@ -84,7 +84,8 @@ impl Supervisor {
             // Cgroup and runtime state of the last run go by this id too.
             ending.deleted().await;
         }
-        let (attachment, prepared) = self.find_out(undo).await?;
+        let (attachment, mut prepared) = self.find_out(undo).await?;
+        let held = std::mem::take(&mut prepared.held);
         let (engine, spec, console) = (Arc::clone(&self.engine), Arc::clone(&self.spec), self.console_size());
         let (attachment, options) = blocking(move || {
             let options = write_bundle(&engine, &spec, &attachment, prepared, console)?;
@@ -92,6 +93,7 @@ impl Supervisor {
         })
         .await?;
         let task = Task::spawn(options).await.map_err(|error| start_error(&error))?;
+        drop(held);
         let spawned = task.clone();
         undo.push("stop the shim", async move {
             spawned.shutdown().await.map_err(|error| error.to_string())?;
@@ -112,6 +114,11 @@ impl Supervisor {
         } else {
             Some(attach_request(&self.engine, &self.spec)?)
         };
+        let (engine, spec) = (Arc::clone(&self.engine), Arc::clone(&self.spec));
+        undo.push("unmount the volumes", async move {
+            prepare::unmount_volumes(&engine, &spec);
+            Ok(())
+        });
         let networks = self.engine.networks.clone();
         let attaching = blocking(move || match request {
             None => Ok(Attachment::default()),

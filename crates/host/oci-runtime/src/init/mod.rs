@@ -70,7 +70,7 @@ pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec
         let named = mount.options.iter().any(|option| option == "idmap" || option == "ridmap");
         let own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
         if !named && !own {
-            all.push(None);
+            all.push(held_source(mount, bundle)?);
             continue;
         }
         let (uids, gids) = if own {
@@ -96,6 +96,23 @@ pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec
         all.push(Some(made));
     }
     Ok(all)
+}
+
+/// The source of a bind mount that the engine holds by descriptor: the container's own mount namespace would refuse
+/// to copy it, as it is none of its mounts.
+fn held_source(mount: &hull_types::oci::runtime::Mount, bundle: &Path) -> Result<Option<IdMapped>> {
+    let mut parts = mount.source.strip_prefix("/proc/").unwrap_or_default().split('/');
+    let of_process = parts.next().is_some_and(|part| part.parse::<u32>().is_ok());
+    let is_held = of_process && parts.next() == Some("fd");
+    let options = MountOptions::parse(&mount.options);
+    if !is_held || (mount.kind != "bind" && !options.bind) {
+        return Ok(None);
+    }
+    let tree = hull_sys::mount::clone_tree(bundle.join(&mount.source), options.recursive_bind);
+    let tree = tree.map_err(|source| {
+        Error::Init(format!("error mounting {:?}: {}", mount.destination, crate::failure::reason(&source)))
+    })?;
+    Ok(Some(IdMapped::Source(tree)))
 }
 
 /// Says on the container's own standard error, where the last words of a failed exec belong, what went wrong.

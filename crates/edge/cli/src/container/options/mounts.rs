@@ -29,6 +29,7 @@ fn set_alone(mount: &mut Mount, field: &str) -> Result<(), String> {
         "readonly" | "ro" => mount.read_only = true,
         "volume-nocopy" => volume(mount).no_copy = true,
         "bind-nonrecursive" => mount.bind_options.get_or_insert_default().non_recursive = true,
+        "idmap" => mount.bind_options.get_or_insert_default().id_map = Some(String::new()),
         _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
     }
     Ok(())
@@ -48,6 +49,7 @@ fn set(mount: &mut Mount, key: &str, value: &str, field: &str) -> Result<(), Str
         "bind-propagation" => mount.bind_options.get_or_insert_default().propagation = value.to_lowercase(),
         "bind-nonrecursive" => mount.bind_options.get_or_insert_default().non_recursive = boolean()?,
         "bind-recursive" => set_recursive(mount.bind_options.get_or_insert_default(), value)?,
+        "idmap" => mount.bind_options.get_or_insert_default().id_map = Some(value.to_owned()),
         "volume-subpath" => volume(mount).subpath = value.to_owned(),
         "volume-nocopy" => volume(mount).no_copy = boolean()?,
         "volume-label" => add_pair(&mut volume(mount).labels, value),
