@@ -252,6 +252,51 @@ fn the_same_commands_say_the_same_on_dockerd() {
         vec!["network", "ls"],
         vec!["network", "inspect", "nope"],
         vec!["network", "rm", "bridge"],
+        vec![
+            "network",
+            "create",
+            "--subnet",
+            "10.88.0.0/24",
+            "--gateway",
+            "10.88.0.9",
+            "--label",
+            "a=b",
+            "nn",
+        ],
+        vec!["network", "create", "nn"],
+        vec!["network", "create", "--subnet", "10.88.0.0/33", "mm"],
+        vec!["network", "create", "--subnet", "10.88.0.128/25", "mm"],
+        vec!["network", "create", "--subnet", "10.89.0.0/24", "--gateway", "10.90.0.1", "mm"],
+        vec!["network", "create", "-d", "host", "mm"],
+        vec!["network", "create", "-d", "nope", "mm"],
+        vec!["network", "create", "bridge"],
+        vec!["network", "create", "-d", "macvlan", "-o", "parent=nope0", "mm"],
+        vec!["network", "create", "-d", "macvlan", "-o", "macvlan_mode=loud", "mm"],
+        vec![
+            "network",
+            "create",
+            "--internal",
+            "--ip-range",
+            "10.91.1.0/24",
+            "--subnet",
+            "10.91.0.0/16",
+            "ii",
+        ],
+        vec!["network", "connect", "--ip", "10.88.0.77", "--alias", "sea", "nn", "cc"],
+        vec!["network", "connect", "nn", "cc"],
+        vec!["network", "connect", "nope", "cc"],
+        vec!["network", "connect", "nn", "nope"],
+        vec!["network", "connect", "host", "cc"],
+        vec!["network", "rm", "nope"],
+        vec![
+            "network",
+            "ls",
+            "--filter",
+            "driver=bridge",
+            "--format",
+            "{{.Name}} {{.Driver}} {{.Internal}} {{.Labels}}",
+        ],
+        vec!["exec", "cc", "ip", "route"],
         vec!["kill", "-s", "NOPE", "cc"],
         vec!["stop", "-t", "0", "cc"],
         vec!["kill", "cc"],
@@ -289,6 +334,8 @@ fn the_same_commands_say_the_same_on_dockerd() {
         ("image", vec!["image", "inspect", "busybox"]),
         ("volume", vec!["volume", "inspect", "vol"]),
         ("network", vec!["network", "inspect", "bridge"]),
+        ("user network", vec!["network", "inspect", "nn"]),
+        ("internal network", vec!["network", "inspect", "ii"]),
         ("info", vec!["info", "--format", "[{{json .}}]"]),
         ("version", vec!["version", "--format", "[{{json .Server}}]"]),
     ] {
@@ -301,6 +348,7 @@ fn the_same_commands_say_the_same_on_dockerd() {
     }
     for engine in [Engine::Hull, Engine::Dockerd] {
         docker(&world, engine, &["rm", "-f", "-v", "cc"]);
+        docker(&world, engine, &["network", "rm", "nn", "ii"]);
     }
     world.stop_dockerd();
     let unexplained: Vec<&String> = found.iter().filter(|line| !explained(line)).collect();

@@ -177,6 +177,11 @@ fn connectable<'a>(state: &'a State, row: &NetworkRow, container_id: &str) -> Re
             "container in the host's network cannot be connected to another".into(),
         ));
     }
+    if row.driver == crate::model::HOST {
+        return Err(Error::Forbidden(
+            "container cannot be disconnected from host network or connected to host network".into(),
+        ));
+    }
     if row.medium.is_none() || sandbox.endpoints.iter().any(|endpoint| endpoint.interface.is_none()) {
         return Err(Error::Invalid(format!(
             "container cannot be connected to multiple networks with one of the networks in private (none) mode: {}",

@@ -2,6 +2,7 @@
 
 mod create;
 mod endpoint;
+mod ports;
 
 use crate::command::{Action, Arguments, Command, Entry, Flag, Section};
 use crate::failure::{Failure, Failures};
@@ -15,7 +16,8 @@ use hull_client::Method;
 use serde_json::{Value, json};
 
 /// The group's commands, those right under the program's name included.
-pub const COMMANDS: &[Entry] = &[Entry::new("network", &GROUP).section(Section::Management)];
+pub const COMMANDS: &[Entry] =
+    &[Entry::new("network", &GROUP).section(Section::Management), Entry::new("ports", &ports::PORTS)];
 
 static GROUP: Command = Command {
     usage: "COMMAND",
