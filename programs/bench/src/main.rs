@@ -7,8 +7,10 @@
 
 mod api;
 mod engines;
+mod floor;
 mod images;
 mod memory;
+mod runtimes;
 
 use anyhow::{Context, Result, bail};
 use engines::{Engine, Engines};
@@ -23,6 +25,10 @@ struct Settings {
 }
 
 fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("runtimes", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return runtimes::main(rest);
+    }
     let settings = settings()?;
     let engines = Engines::start(&settings.hull, &settings.images)?;
     if settings.of_images {
@@ -83,7 +89,8 @@ fn main() -> Result<()> {
     );
     hull.docker(&["rm", "-f", "still"])?;
     dockerd.docker(&["rm", "-f", "still"])?;
-    engines.stop()
+    engines.stop()?;
+    runtimes::compare(rounds, &settings.hull.with_file_name("hull-runtime"))
 }
 
 fn settings() -> Result<Settings> {
