@@ -102,6 +102,20 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The systemd driver's paths have a form of their own.
+    #[error(
+        "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got {0:?} instead"
+    )]
+    UnitPath(String),
+    /// systemd did not do what it was asked for.
+    #[error("systemd cgroup driver: unit {unit}: {source}")]
+    Systemd {
+        /// The unit.
+        unit: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A swap limit without a memory limit means nothing on version 2.
     #[error("cgroup: a swap limit needs a memory limit that is not above it")]
     Swap,
@@ -113,9 +127,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl HasKind for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::InvalidPath(_) | Error::Swap | Error::MemoryBusy { .. } | Error::NoController { .. } => {
-                Kind::InvalidParameter
-            }
+            Error::InvalidPath(_)
+            | Error::UnitPath(_)
+            | Error::Swap
+            | Error::MemoryBusy { .. }
+            | Error::NoController { .. } => Kind::InvalidParameter,
             // The kernel takes no such value: "9999" for cpuset.cpus.
             Error::Write { source, .. }
                 if matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) =>

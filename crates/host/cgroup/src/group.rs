@@ -22,6 +22,8 @@ pub struct Cgroup {
     pub(crate) directories: Vec<Hierarchy>,
     /// Version 2's directory, alone or beside them.
     pub(crate) unified: Option<PathBuf>,
+    /// Whether someone else (systemd) may have made it and put processes in.
+    is_given: bool,
 }
 
 impl Cgroup {
@@ -56,7 +58,17 @@ impl Cgroup {
             .iter()
             .map(|h| Hierarchy { controllers: h.controllers.clone(), mount_point: place(&h.mount_point) })
             .collect();
-        Ok(Self { path: path.to_owned(), directories, unified: host.unified.as_deref().map(place) })
+        Ok(Self {
+            path: path.to_owned(),
+            directories,
+            unified: host.unified.as_deref().map(place),
+            is_given: false,
+        })
+    }
+
+    /// The same, where it may be there already with processes in it: systemd's.
+    pub fn given(self) -> Self {
+        Self { is_given: true, ..self }
     }
 
     /// The path below each hierarchy's mount point.
@@ -93,10 +105,17 @@ impl Cgroup {
         self.all().any(Path::exists)
     }
 
+    fn make_directory(&self, directory: &Path, root: &Path, cpuset: bool) -> Result<()> {
+        match make_directory(directory, root, cpuset) {
+            Err(Error::InUse(_)) if self.is_given => Ok(()),
+            result => result,
+        }
+    }
+
     fn make_version_1(&self, host: &Host) -> Result<()> {
         for (group, hierarchy) in self.directories.iter().zip(&host.hierarchies) {
             let cpuset = hierarchy.controllers.iter().any(|name| name == "cpuset");
-            make_directory(&group.mount_point, &hierarchy.mount_point, cpuset)?;
+            self.make_directory(&group.mount_point, &hierarchy.mount_point, cpuset)?;
         }
         Ok(())
     }
@@ -235,7 +254,7 @@ impl Cgroup {
     /// [`create_on`](Self::create_on). `None` where there is no such hierarchy.
     pub fn prepare_unified(&self, host: &Host) -> Result<Option<fs::File>> {
         let (Some(group), Some(root)) = (&self.unified, &host.unified) else { return Ok(None) };
-        make_directory(group, root, false)?;
+        self.make_directory(group, root, false)?;
         self.open_unified()
     }
 

@@ -17,9 +17,11 @@ mod host;
 mod inside;
 mod plan;
 mod stats;
+mod systemd;
 
 pub use error::{Error, Result};
 pub use group::Cgroup;
 pub use host::{Hierarchy, Host};
 pub use plan::{Version, Write, plan};
 pub use stats::{BlkioEntry, BlkioStats, CpuStats, MemoryStats, PidsStats, Stats};
+pub use systemd::Unit;

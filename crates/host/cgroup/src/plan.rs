@@ -176,9 +176,12 @@ fn memory_v2(plan: &mut Plan, memory: &Memory) {
     plan.write_some("memory", "memory.low", reservation.map(|value| unlimited(value, "max")));
 }
 
+/// 2…262144 shares are 1…10000 weight.
+pub(crate) fn weight(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
 fn cpu_v2(plan: &mut Plan, cpu: &Cpu) {
-    // 2…262144 shares are 1…10000 weight.
-    let weight = |shares: u64| 1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142;
     plan.write_some("cpu", "cpu.weight", cpu.shares.filter(|shares| *shares != 0).map(weight));
     plan.write_some("cpu", "cpu.idle", cpu.idle);
     let (quota, period) = (cpu.quota.filter(|quota| *quota != 0), cpu.period.filter(|period| *period != 0));

@@ -8,7 +8,7 @@ use crate::init::{self, Init};
 use crate::process::Identity;
 use crate::state::{self, Directory, Record};
 use crate::{CreateOptions, Created, Error, Result, default_devices, hooks, intel_rdt, net_devices};
-use hull_cgroup::{Cgroup, Host};
+use hull_cgroup::{Cgroup, Host, Unit};
 use hull_sys::filter::SockFilter;
 use hull_sys::process::{self, Forked};
 use hull_sys::rustix::fs::{CWD, Mode, OFlags};
@@ -40,12 +40,13 @@ pub(crate) struct Undo {
     pub directory: Option<Directory>,
     pub cgroup: Option<Cgroup>,
     pub pidfd: Option<OwnedFd>,
+    unit: Option<Unit>,
     classes: intel_rdt::Made,
 }
 
 impl Undo {
     pub(crate) fn keep(mut self) {
-        (self.directory, self.cgroup, self.pidfd) = (None, None, None);
+        (self.directory, self.cgroup, self.pidfd, self.unit) = (None, None, None, None);
         self.classes.directories.clear();
     }
 
@@ -64,6 +65,9 @@ impl Drop for Undo {
         if let Some(cgroup) = self.cgroup.take() {
             let _ = cgroup.kill_all();
             let _ = cgroup.remove();
+        }
+        if let Some(unit) = self.unit.take() {
+            let _ = unit.stop();
         }
         self.classes.remove();
         if let Some(directory) = self.directory.take() {
@@ -88,8 +92,13 @@ fn build(
     let container_process = spec.process.clone().unwrap_or_default();
     let namespaces = Namespaces::of(linux)?;
     let host = Host::detect()?;
-    let cgroup_path = cgroup_path(linux, &options.id)?;
+    let unit = unit(&options, linux)?;
+    let cgroup_path = match &unit {
+        Some(unit) => unit.path().to_owned(),
+        None => cgroup_path(linux, &options.id)?,
+    };
     let cgroup = Cgroup::on(&host, &cgroup_path)?;
+    let cgroup = if unit.is_some() { cgroup.given() } else { cgroup };
     let fifo = make_fifo(directory)?;
     let (parent, child) = channel::pair().map_err(prepare("cannot make a socket pair"))?;
     let joined = init::open_joined(&namespaces)?;
@@ -106,12 +115,17 @@ fn build(
 
     // From here on there may be something of the cgroup to remove.
     undo.cgroup = Some(cgroup.clone());
-    let unified = cgroup.prepare_unified(&host).inspect_err(|error| {
-        // Another's group is not ours to remove.
-        if matches!(error, hull_cgroup::Error::InUse(_)) {
-            undo.cgroup = None;
-        }
-    })?;
+    let unified = match &unit {
+        None => cgroup.prepare_unified(&host).inspect_err(|error| {
+            // Another's group is not ours to remove.
+            if matches!(error, hull_cgroup::Error::InUse(_)) {
+                undo.cgroup = None;
+            }
+        })?,
+        // systemd makes a scope for a process that is there.
+        Some(_) => None,
+    };
+    undo.unit = unit.clone();
     let (forked, entered) = clone_into(&namespaces, &joined, unified.as_ref().map(AsFd::as_fd))?;
     match forked {
         Forked::Child => Init {
@@ -142,7 +156,8 @@ fn build(
                 cgroup: &cgroup,
                 linux,
                 namespaces: &namespaces,
-                entered,
+                unit: unit.as_ref(),
+                entered: entered && unit.is_none(),
             };
             let given = helper.give_net_devices(&joined, record.pid);
             let classed = given.and_then(|()| join_class(linux, &mut record, &mut undo.classes));
@@ -212,17 +227,30 @@ pub(crate) fn record(
     }
 }
 
-/// What a cgroup path may be. Systemd's form needs systemd.
+/// What a cgroup path may be.
 pub(crate) fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {
     let path = linux.cgroups_path.as_str();
     if path.is_empty() {
         return Ok(format!("/{id}"));
     }
     if !path.starts_with('/') && path.matches(':').count() == 2 {
-        let text = format!("cgroupsPath {path:?} is for the systemd cgroup driver, which is not supported");
+        let text =
+            format!("cgroupsPath {path:?} is for the systemd cgroup driver: it needs --systemd-cgroup");
         return Err(Error::InvalidConfig(text));
     }
     Ok(if path.starts_with('/') { path.into() } else { format!("/{path}") })
+}
+
+/// The unit that is to be the cgroup, where systemd makes it.
+fn unit(options: &CreateOptions, linux: &Linux) -> Result<Option<Unit>> {
+    if !options.systemd_cgroup {
+        return Ok(None);
+    }
+    let path = match linux.cgroups_path.as_str() {
+        "" => format!("system.slice:hull:{}", options.id),
+        path => path.to_owned(),
+    };
+    Ok(Some(Unit::parse(&path)?))
 }
 
 /// The pipe that init waits at. Its own end is open for both directions, so that it never reads an end of file.
@@ -251,6 +279,7 @@ struct Helper<'a> {
     cgroup: &'a Cgroup,
     linux: &'a Linux,
     namespaces: &'a Namespaces,
+    unit: Option<&'a Unit>,
     /// Whether the process is in the unified hierarchy's group already.
     entered: bool,
 }
@@ -283,6 +312,11 @@ impl Helper<'_> {
                 .map_err(prepare("cannot write the user namespace's maps"))?;
         }
         let resources = default_devices::with_rules(linux.resources.as_ref());
+        if let Some(unit) = self.unit {
+            unit.start(record.pid, &resources, self.cgroup.is_unified())?;
+            record.unit = unit.name().into();
+            self.cgroup.prepare_unified(self.host)?;
+        }
         self.cgroup.complete(self.host, &resources)?;
         self.attach(record.pid)?;
         let mut filter = Vec::new();

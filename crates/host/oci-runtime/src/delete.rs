@@ -2,6 +2,7 @@
 
 use crate::state::{Directory, Record};
 use crate::{Error, Result, hooks, intel_rdt};
+use hull_cgroup::Unit;
 use hull_sys::process;
 use std::path::Path;
 
@@ -33,6 +34,9 @@ pub fn delete(state_root: &Path, id: &str, force: bool) -> Result<Vec<String>> {
         cgroup.kill_all()?;
     }
     cgroup.remove()?;
+    if !record.unit.is_empty() {
+        Unit::named(&record.unit).stop()?;
+    }
     intel_rdt::Made { directories: record.classes.clone() }.remove();
     directory.remove()?;
     Ok(hooks::run_all("poststop", &record.poststop, &record.state("stopped")))

@@ -36,6 +36,8 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// Move the root over the old one instead of `pivot_root`, for an initramfs.
     pub no_pivot: bool,
+    /// The cgroup is a scope of systemd's, and `cgroupsPath` names one.
+    pub systemd_cgroup: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
     /// How many descriptors from 3 on the process inherits.

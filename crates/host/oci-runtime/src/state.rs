@@ -24,6 +24,9 @@ pub(crate) struct Record {
     /// What tells its process from a later one of the same number.
     pub identity: u64,
     pub cgroup: String,
+    /// Its unit, where systemd made the cgroup.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unit: String,
     /// `CLONE_NEW…` of the namespaces it does not share with the host.
     pub namespaces: u64,
     pub has_filter: bool,

@@ -9,7 +9,11 @@ use std::path::Path;
 /// Changes a container's limits; what is not said stays.
 pub fn update(state_root: &Path, id: &str, resources: &Resources) -> Result<()> {
     let record = Directory::of(state_root, id)?.load(id)?;
-    Ok(record.cgroup()?.update(resources)?)
+    let cgroup = record.cgroup()?;
+    if !record.unit.is_empty() {
+        hull_cgroup::Unit::named(&record.unit).update(resources, cgroup.is_unified())?;
+    }
+    Ok(cgroup.update(resources)?)
 }
 
 /// Changes the limits of a container's own class of service (Intel RDT): lines of its `schemata`, empty to leave them.

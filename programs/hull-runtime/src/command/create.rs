@@ -22,9 +22,6 @@ const FLAGS: [Flag; 11] = [
 ];
 
 fn options(global: &Global, arguments: &Arguments) -> Result<CreateOptions, String> {
-    if global.systemd_cgroup {
-        return Err("the systemd cgroup driver is not supported".into());
-    }
     let path = |name| arguments.get(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     // LISTEN_FDS: what systemd hands over is handed on.
     let listen: u32 = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -35,6 +32,7 @@ fn options(global: &Global, arguments: &Arguments) -> Result<CreateOptions, Stri
         console_socket: path("console-socket"),
         pidfd_socket: path("pidfd-socket"),
         pid_file: path("pid-file"),
+        systemd_cgroup: global.systemd_cgroup,
         no_pivot: arguments.is_set("no-pivot"),
         no_new_keyring: arguments.is_set("no-new-keyring"),
         preserve_fds: arguments.number("preserve-fds")?.unwrap_or(0) + listen,
