@@ -73,9 +73,9 @@ pub(crate) struct State {
     pub(crate) images: BTreeMap<Digest, Arc<Record>>,
     pub(crate) references: BTreeMap<ImageRef, ReferenceRow>,
     // Rows whose configuration cannot be read: no images to anyone, but what they name is theirs.
-    unreadable: BTreeMap<Digest, ImageRow>,
-    // Whether there are rows of which not even that is known.
-    damaged: bool,
+    unreadable: BTreeMap<Digest, (ImageRow, String)>,
+    /// Rows of which not even that is known, with what is wrong: while there is one, nothing goes.
+    pub(crate) damaged: BTreeMap<String, String>,
 }
 
 impl State {
@@ -85,7 +85,7 @@ impl State {
     }
     /// The blobs that something refers to. `None`: not known, so nothing may go.
     pub(crate) fn blobs(&self) -> Option<HashSet<Digest>> {
-        if self.damaged {
+        if !self.damaged.is_empty() {
             return None;
         }
         let mut blobs: HashSet<Digest> = self.rows().flat_map(|row| row.blobs.iter().cloned()).collect();
@@ -99,10 +99,14 @@ impl State {
     pub(crate) fn chains(&self) -> Option<HashSet<ChainId>> {
         let chains =
             || self.rows().flat_map(|row| row.layers.iter().map(|layer| layer.chain.clone())).collect();
-        (!self.damaged).then(chains)
+        self.damaged.is_empty().then(chains)
+    }
+    /// Images whose configuration cannot be read, and why.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (&Digest, &String)> {
+        self.unreadable.iter().map(|(id, (_, cause))| (id, cause))
     }
     fn rows(&self) -> impl Iterator<Item = &ImageRow> {
-        self.images.values().map(|record| &record.row).chain(self.unreadable.values())
+        self.images.values().map(|record| &record.row).chain(self.unreadable.values().map(|(row, _)| row))
     }
 }
 
@@ -186,18 +190,18 @@ impl Writer<'_> {
 
 fn load_images(table: &Table<ImageRow>, content: &Content, state: &mut State) -> Result<()> {
     for (key, row) in table.list()? {
-        let (Ok(id), Ok(row)) = (key.parse::<Digest>(), row) else {
-            tracing::error!(row = %key, "a row of the table images is damaged; it is kept, and no layer or blob is removed while it is there");
-            state.damaged = true;
+        let (Ok(id), Ok(row)) = (key.parse::<Digest>(), &row) else {
+            damaged(state, "images", key, row.err());
             continue;
         };
+        let row = row.clone();
         match read_config(content, &id) {
             Ok(config) => {
                 state.images.insert(id.clone(), Arc::new(Record { id, row, config }));
             }
             Err(cause) => {
                 tracing::error!(image = %id, %cause, "an image's configuration cannot be read; pull the image again");
-                state.unreadable.insert(id, row);
+                state.unreadable.insert(id, (row, cause));
             }
         }
     }
@@ -211,11 +215,11 @@ fn read_config(content: &Content, id: &Digest) -> Result<ImageConfig, String> {
 
 fn load_references(table: &Table<ReferenceRow>, state: &mut State) -> Result<()> {
     for (key, row) in table.list()? {
-        let (Ok(name), Ok(row)) = (key.parse::<ImageRef>(), row) else {
-            tracing::error!(row = %key, "a row of the table references is damaged; it is kept, and no layer or blob is removed while it is there");
-            state.damaged = true;
+        let (Ok(name), Ok(row)) = (key.parse::<ImageRef>(), &row) else {
+            damaged(state, "references", key, row.err());
             continue;
         };
+        let row = row.clone();
         if state.images.contains_key(&row.image) {
             state.references.insert(name, row);
         } else {
@@ -223,4 +227,10 @@ fn load_references(table: &Table<ReferenceRow>, state: &mut State) -> Result<()>
         }
     }
     Ok(())
+}
+
+fn damaged(state: &mut State, table: &str, key: String, error: Option<hull_store::Damaged>) {
+    let reason = error.map_or_else(|| "its key is none of that table".to_owned(), |error| error.reason);
+    tracing::error!(row = %key, table, %reason, "a row is damaged; it is kept, and no layer or blob is removed while it is there");
+    state.damaged.insert(format!("{table}/{key}"), reason);
 }

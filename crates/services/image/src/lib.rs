@@ -24,6 +24,7 @@
 mod auth;
 mod catalogue;
 pub mod changes;
+mod check;
 mod documents;
 mod download;
 mod error;
@@ -58,7 +59,7 @@ pub use uses::Uses;
 use catalogue::Catalogue;
 use hull_api_types::{
     AuthConfig, AuthResponse, Filters, HistoryItem, ImageDeleteItem, ImageInspect, ImageListOptions,
-    ImageSummary, ImagesPruneResponse, JsonMessage,
+    ImageSummary, ImagesPruneResponse, JsonMessage, SystemCheck,
 };
 use hull_content::Content;
 use hull_events::EventBus;
@@ -286,6 +287,11 @@ impl Images {
     pub fn blobs_of(&self, name: &str) -> Result<Vec<Digest>> {
         let state = self.inner.catalogue.read();
         Ok(resolve::find(&state, name)?.record.row.blobs.iter().cloned().collect())
+    }
+    /// `GET /system/check`: reads all blobs and layers, and says what is not what it should be; mends what can be mended
+    /// if asked to.
+    pub async fn check(&self, repair: bool) -> Result<SystemCheck> {
+        check::check(self, repair).await
     }
     /// How many images there are.
     pub fn count(&self) -> usize {

@@ -137,7 +137,11 @@ impl Making {
 }
 
 // Makes sure that the layer is in the snapshotter, out of its blob.
-fn apply(images: &Images, plan: &LayerPlan, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+pub(crate) fn apply(
+    images: &Images,
+    plan: &LayerPlan,
+    progress: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<()> {
     if images.snapshotter().has(&plan.chain) {
         return Ok(());
     }

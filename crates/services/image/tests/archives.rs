@@ -301,3 +301,84 @@ fn layers_by_skopeo(form: &str, archive: &Path) -> usize {
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     shown["Layers"].as_array().unwrap().len()
 }
+
+/// A blob that rots is found by its digest, named with its image, and fetched again; a row that can't be read is
+/// listed and keeps everything from being pruned.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_found_named_and_mended() {
+    let registry = registry::Registry::with(&["busybox"]);
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::open(data.path());
+    let name = registry.name("library/busybox:latest");
+    let id = engine.must_pull(&name).await;
+    let clean = engine.images.check(false).await.unwrap();
+    assert_eq!((clean.problems.len(), clean.images, clean.layers, clean.blobs), (0, 1, 1, 3));
+    let blobs = engine.images.blobs_of(&name).unwrap();
+    let largest = blobs.iter().max_by_key(|digest| engine.content.size(digest).unwrap()).unwrap();
+    let rot = |digest: &hull_types::Digest| {
+        let path = engine.content.path(digest);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    };
+    for digest in &blobs {
+        rot(digest);
+        // On use: a save breaks off, and says which.
+        if digest == largest {
+            let mut archive = Vec::new();
+            let error = engine
+                .images
+                .save(std::slice::from_ref(&name), None)
+                .unwrap()
+                .write(&mut archive)
+                .unwrap_err();
+            assert!(error.to_string().contains(digest.as_str()), "{error}");
+        }
+        let report = engine.images.check(false).await.unwrap();
+        let problem = &report.problems[0];
+        assert_eq!((problem.kind.as_str(), problem.id.as_str()), ("blob", digest.as_str()), "{report:?}");
+        assert_eq!((problem.images.as_slice(), problem.repaired), (&[name.clone()][..], false));
+        let report = engine.images.check(true).await.unwrap();
+        assert!(report.problems.iter().all(|problem| problem.repaired), "{report:?}");
+        assert_eq!(engine.images.check(false).await.unwrap(), clean);
+        // Gone altogether is no different.
+        engine.content.remove(digest).unwrap();
+        assert_eq!(engine.images.check(false).await.unwrap().problems[0].id, digest.as_str());
+        assert!(engine.images.check(true).await.unwrap().problems.iter().all(|problem| problem.repaired));
+    }
+    let chain = engine.snapshotter.layers().remove(0);
+    engine.snapshotter.remove_layer(&chain).unwrap();
+    let report = engine.images.check(false).await.unwrap();
+    assert_eq!(
+        (report.problems[0].kind.as_str(), report.problems[0].id.as_str()),
+        ("layer", chain.0.as_str())
+    );
+    assert!(engine.images.check(true).await.unwrap().problems[0].repaired);
+    assert_eq!(engine.images.check(false).await.unwrap(), clean);
+
+    // With nowhere to fetch it from, it is reported, and reported again.
+    drop(registry);
+    rot(largest);
+    let report = engine.images.check(true).await.unwrap();
+    assert!(
+        !report.problems[0].repaired && report.problems[0].repair.contains("could not be repaired"),
+        "{report:?}"
+    );
+    assert_eq!(engine.images.resolve(&name, None).unwrap().id, id);
+
+    // A row that can't be read is no leave to sweep.
+    let table = engine.store.table::<serde_json::Value>("images");
+    table.put("sha256:broken", &json!({"what": 1})).unwrap();
+    engine.content.put(b"nobody's").unwrap();
+    let before = engine.content.list().unwrap().len();
+    drop((table, engine));
+    let engine = Engine::open(data.path());
+    assert_eq!(engine.content.list().unwrap().len(), before);
+    let report = engine.images.check(false).await.unwrap();
+    assert!(
+        report.problems.iter().any(|problem| problem.kind == "row" && problem.id == "images/sha256:broken"),
+        "{report:?}"
+    );
+}

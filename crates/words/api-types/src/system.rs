@@ -199,3 +199,37 @@ pub struct DiskUsage {
     #[serde(deserialize_with = "null")]
     pub build_cache: Vec<serde_json::Value>,
 }
+
+/// The answer of `GET /system/check`, which is Hull's own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SystemCheck {
+    /// How many images were looked at.
+    pub images: i64,
+    /// How many layers.
+    pub layers: i64,
+    /// How many blobs were read and hashed.
+    pub blobs: i64,
+    /// How many bytes of them.
+    pub bytes: i64,
+    /// What is not as it should be.
+    pub problems: Vec<SystemProblem>,
+}
+
+/// Something damaged or missing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SystemProblem {
+    /// `blob`, `layer`, `image`, `container` or `row`.
+    pub kind: String,
+    /// Its digest, id or key.
+    pub id: String,
+    /// The images that need it.
+    pub images: Vec<String>,
+    /// What is wrong.
+    pub error: String,
+    /// Whether it is right again.
+    pub repaired: bool,
+    /// How, or why not.
+    pub repair: String,
+}

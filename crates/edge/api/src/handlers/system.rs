@@ -6,7 +6,8 @@ use crate::response::{self, Body, Outcome, Reply, empty, with_header};
 use crate::router::Router;
 use crate::status::Failure;
 use hull_api_types::{
-    AuthConfig, DiskUsage, Filters, ImageListOptions, SystemInfo, SystemVersion, Volume, VolumeUsage,
+    AuthConfig, DiskUsage, Filters, ImageListOptions, SystemInfo, SystemProblem, SystemVersion, Volume,
+    VolumeUsage,
 };
 use hull_container::{Containers, ListOptions};
 use hull_events::EventBus;
@@ -41,6 +42,8 @@ pub fn register(
     router.add("GET /version", facts, version);
     router.add("GET /info", &state, info);
     router.add("GET /system/df", &state, disk_usage);
+    router.add("GET /system/check", &state, check);
+    router.add("POST /system/check", &state, check);
     router.add("POST /auth", images, auth);
 }
 
@@ -108,6 +111,20 @@ async fn disk_usage((containers, images, volumes, ..): State, call: Call) -> Out
         usage.volumes = blocking(move || measured(&volumes)).await?;
     }
     call.shape().json(&usage)
+}
+
+/// Hull's own. Only a POST repairs.
+async fn check((containers, images, ..): State, call: Call) -> Outcome {
+    let repair = call.route.starts_with("POST") && call.query.flag("repair");
+    let mut report = images.check(repair).await?;
+    let rows = containers.damaged().into_iter().map(|(id, error)| SystemProblem {
+        kind: "container".into(),
+        id,
+        error: format!("{error}; its data is kept"),
+        ..SystemProblem::default()
+    });
+    report.problems.extend(rows);
+    call.shape().json(&report)
 }
 
 fn measured(volumes: &Volumes) -> Result<Vec<Volume>, hull_volume::Error> {

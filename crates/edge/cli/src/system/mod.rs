@@ -1,5 +1,6 @@
 //! Commands of the group `system`, and those about the engine as a whole: `version`, `info`, `events`, `inspect`.
 
+mod check;
 mod df;
 mod dial;
 mod events;
@@ -27,6 +28,7 @@ static GROUP: Command = Command {
     arguments: Arguments::Any,
     interspersed: true,
     action: Action::Group(&[
+        Entry::new("check", &check::CHECK),
         Entry::new("df", &df::DISK_USAGE),
         Entry::new("dial-stdio", &dial::DIAL).section(Section::Hidden),
         Entry::new("events", &events::EVENTS),
