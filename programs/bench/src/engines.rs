@@ -113,6 +113,11 @@ impl Engines {
         Ok(())
     }
 
+    /// The temporary folder.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Both, ours first.
     pub fn both(&self) -> [&Engine; 2] {
         [&self.hull, &self.dockerd]

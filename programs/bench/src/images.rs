@@ -1,4 +1,4 @@
-//! The table of images (`./bench --images`): a large one pulled, pulled again, pushed and removed, by Hull, dockerd and
+//! The table of images (`./bench --images`): a large one pulled, pulled again, pushed, saved, removed and loaded, by Hull, dockerd and
 //! podman in turns, and what fetching, inflating and hashing alone would take.
 
 use crate::engines::{Engine, Engines};
@@ -21,6 +21,8 @@ struct Times {
     pull: Vec<f64>,
     again: Vec<f64>,
     push: Vec<f64>,
+    save: Vec<f64>,
+    load: Vec<f64>,
     remove: Vec<f64>,
 }
 
@@ -56,6 +58,8 @@ pub fn table(engines: &Engines, rounds: usize) -> Result<()> {
     row("cold pull of `bulk` (1 GB, 308 MB compressed)", "0.1", |times| &mut times.pull);
     row("the same pull again", "0.02 s", |times| &mut times.again);
     row("push into an empty registry", "0.5", |times| &mut times.push);
+    row("save of it to a file", "0.5", |times| &mut times.save);
+    row("load of that file", "0.5", |times| &mut times.load);
     row("image removal", "0.1", |times| &mut times.remove);
     let pull = median(&mut hull.pull);
     println!(
@@ -76,7 +80,13 @@ fn one(engine: &Engine, engines: &Engines, name: &str, round: usize, times: &mut
     times.push.push(timed(|| client(&["push", "-q", &to]))?);
     client(&["rmi", &to])?;
     drop(empty);
+    let archive = engines.directory().join(format!("{name}.tar"));
+    let archive = archive.to_str().context("the folder's name")?;
+    times.save.push(timed(|| client(&["save", "-o", archive, IMAGE]))?);
     times.remove.push(timed(|| client(&["rmi", IMAGE]))?);
+    times.load.push(timed(|| client(&["load", "-q", "-i", archive]))?);
+    client(&["rmi", IMAGE])?;
+    std::fs::remove_file(archive)?;
     Ok(())
 }
 

@@ -352,3 +352,84 @@ fn files_are_dockerds(flags: &[&str]) {
     world.stop_dockerd();
     world.stop();
 }
+
+/// Bytes of all files below a folder, hard links once.
+fn on_disk(world: &World, folder: &str) -> i64 {
+    let counted = "import os, sys\nseen = {}\nfor at, _, files in os.walk(sys.argv[1]):\n  for f in files:\n    s = os.lstat(at + '/' + f)\n    seen[s.st_dev, s.st_ino] = 0 if f.endswith('-shm') else s.st_size\nprint(sum(seen.values()))";
+    std::fs::write(world.directory().join("count.py"), counted).unwrap();
+    let count = format!("python3 {}/count.py {folder}", world.directory().display());
+    world.sh(&count).ok().parse().unwrap()
+}
+
+#[test]
+fn the_disk_is_accounted_for_and_given_back() {
+    let world = World::start();
+    let data = world.data_root().display().to_string();
+    hull(&world, "pull -q busybox").ok();
+    hull(&world, "pull -q debian").ok();
+    let program = "dd if=/dev/zero of=/big bs=1M count=9; dd if=/dev/zero of=/data/big bs=1M count=5; i=0; while [ $i -lt 60000 ]; do echo line $i of a log that grows; i=$((i+1)); done";
+    hull(&world, &format!("run --name box --network none -v kept:/data busybox sh -c '{program}'")).ok();
+    hull(&world, "commit box mine:1").ok();
+    let usage: Value = serde_json::from_str(
+        &world.sh(&format!("curl -s --unix-socket {} http://x/system/df", world.socket().display())).ok(),
+    )
+    .unwrap();
+    let sum = |list: &str, path: &str| -> i64 {
+        usage[list].as_array().unwrap().iter().map(|one| one.pointer(path).unwrap().as_i64().unwrap()).sum()
+    };
+    let told = usage["LayersSize"].as_i64().unwrap()
+        + sum("Containers", "/SizeRw")
+        + sum("Volumes", "/UsageData/Size");
+    let found = on_disk(&world, &data);
+    // Rows, indexes of layers and the like are nobody's.
+    assert!(
+        (0..4 << 20).contains(&(found - told)),
+        "system df says {told}, the file system {found}: {usage:#}"
+    );
+    assert!(sum("Containers", "/SizeRw") > (9 << 20) + 60_000 * 80, "with its log: {usage:#}");
+
+    hull(&world, "rm -f box").ok();
+    hull(&world, "system prune -af --volumes").ok();
+    hull(&world, "volume prune -af").ok();
+    eventually("what was pruned is gone", 10, || (on_disk(&world, &data) <= 1 << 20).then_some(()));
+    world.stop();
+}
+
+/// Prunes run against everything that makes images, and never take what one of them uses.
+#[test]
+fn nothing_in_use_or_in_flight_is_pruned() {
+    let world = World::start();
+    let at = world.directory().display().to_string();
+    hull(&world, "pull -q busybox").ok();
+    hull(&world, &format!("save busybox -o {at}/box.tar")).ok();
+    let program = world.program(hull_e2e::Client::Hull).display().to_string();
+    let hull_line = format!("{program} -H unix://{}", world.socket().display());
+    let script = format!(
+        r#"set -e; cd {at}; H="{hull_line}"
+        work() {{ # Each step needs what the one before made.
+          for i in 1 2 3 4 5 6; do
+            case $1 in
+              pull) $H pull -q busybox >/dev/null; $H run --rm --network none busybox true || $H pull -q busybox >/dev/null ;;
+              load) $H load -q -i box.tar >/dev/null ;;
+              commit) $H run --name c$i --network none busybox sh -c "echo $i > /made" ; $H commit c$i made:$i >/dev/null; $H rm c$i >/dev/null ;;
+              import) tar -cf - box.tar | $H import - imported:$i >/dev/null ;;
+            esac
+          done
+        }}
+        (while [ ! -e stop ]; do $H image prune -af >/dev/null; done) & prune=$!
+        work pull 2>err.pull & a=$!; work load 2>err.load & b=$!; work commit 2>err.commit & c=$!; work import 2>err.import & d=$!
+        r=0; for p in $a $b $c $d; do wait $p || r=1; done
+        touch stop; wait $prune; cat err.*; exit $r"#
+    );
+    // An image may be pruned between two commands; never while one of them runs.
+    let output = world.sh(&script);
+    let told = format!("{}{}", output.stdout, output.stderr);
+    for wrong in
+        ["content sha256", "layer sha256", "does not exist", "no such file", "internal", "unexpected"]
+    {
+        assert!(!told.to_lowercase().contains(&wrong.to_lowercase()), "{told}\n{}", world.daemon_log());
+    }
+    let report = hull(&world, "system check").ok();
+    assert!(report.ends_with("0 problems, 0 left"), "{report}");
+    world.stop();
+}

@@ -389,6 +389,16 @@ impl Containers {
         counts
     }
 
+    /// Bytes of a container's log files, rotated ones included.
+    pub fn log_size(&self, id: &str) -> u64 {
+        let files = std::fs::read_dir(self.engine.home(id)).into_iter().flatten().flatten();
+        files
+            .filter_map(|file| file.metadata().ok())
+            .filter(|data| data.is_file())
+            .map(|data| data.len())
+            .sum()
+    }
+
     /// Ids of containers whose rows can't be read, with the reason. Their data is kept.
     pub fn damaged(&self) -> Vec<(String, String)> {
         self.engine.index().damaged.iter().map(|(id, reason)| (id.clone(), reason.clone())).collect()

@@ -137,7 +137,8 @@ pub(crate) async fn put(
     check_writable(&published.spec, path)?;
     let (path, spec) = (path.to_owned(), Arc::clone(&published.spec));
     in_tree(engine, &published, move |root| {
-        let owner = match copy_uid_gid {
+        // Without a user the archive's owners stay, as with Docker.
+        let owner = match copy_uid_gid && !spec.config.user.is_empty() {
             true => {
                 let user = user_in(root, &spec.config.user, &[])?;
                 Some((user.uid, user.gid))

@@ -86,6 +86,15 @@ impl Store {
         transaction::run(&mut writer, &self.inner.path, durability, act)
     }
 
+    /// Gives back the disk that removed rows and the log of commits hold: worth it after a prune.
+    pub fn compact(&self) -> Result<()> {
+        let failed = |source| Error::Commit { path: self.inner.path.clone(), source };
+        let writer = self.writer();
+        writer.execute_batch("vacuum").map_err(failed)?;
+        // A reader under way keeps the log; the next commits use it again then.
+        writer.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).map_err(failed)
+    }
+
     fn writer(&self) -> MutexGuard<'_, Connection> {
         // A panic while the lock was held has rolled its transaction back: the connection is sound.
         self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner)

@@ -211,3 +211,28 @@ fn what_was_committed_survives_kill_nine() {
         assert_eq!(table.get(&format!("{:09}", last.number + 1)).unwrap(), None);
     }
 }
+
+#[test]
+fn compacting_gives_the_disk_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("hull.db")).unwrap();
+    let table = store.table::<String>("texts");
+    for number in 0..2000 {
+        table.put(&number.to_string(), &"x".repeat(2000)).unwrap();
+    }
+    for number in 1..2000 {
+        table.remove(&number.to_string()).unwrap();
+    }
+    let size = || -> u64 {
+        std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| !entry.file_name().to_string_lossy().ends_with("-shm"))
+            .map(|entry| entry.metadata().unwrap().len())
+            .sum()
+    };
+    assert!(size() > 1 << 20);
+    store.compact().unwrap();
+    assert!(size() < 64 << 10, "{}", size());
+    assert_eq!(table.get("0").unwrap().unwrap().len(), 2000);
+}

@@ -141,6 +141,9 @@ impl Catalogue {
         load_references(&references, &mut state)?;
         Ok(Self { store, images, references, state: RwLock::new(state), writer: Mutex::default() })
     }
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }

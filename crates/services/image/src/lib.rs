@@ -297,6 +297,10 @@ impl Images {
     pub fn count(&self) -> usize {
         self.inner.catalogue.read().images.len()
     }
+    /// Bytes that images take on the disk: blobs, and layers as the driver keeps them, what is shared counted once.
+    pub fn disk_usage(&self) -> Result<u64> {
+        list::disk_usage(self)
+    }
     /// Bytes of all images' layers, shared ones once (`LayersSize` of `GET /system/df`).
     pub fn layers_size(&self) -> u64 {
         list::layers_size(&self.inner.catalogue.read())

@@ -7,6 +7,7 @@ use crate::filters::{self, Age};
 use hull_api_types::{ImageListOptions, ImageSummary};
 use hull_types::{ChainId, ImageRef};
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 
 const FILTERS: [&str; 6] = ["dangling", "label", "before", "since", "reference", "until"];
 
@@ -80,6 +81,26 @@ fn sharers(state: &State) -> HashMap<ChainId, usize> {
 fn shared_size(record: &Record, sharers: &HashMap<ChainId, usize>) -> i64 {
     let shared = |chain: &ChainId| sharers.get(chain).is_some_and(|count| *count > 1);
     record.row.layers.iter().filter(|layer| shared(&layer.chain)).map(|layer| layer.size as i64).sum()
+}
+
+/// What images take on the disk. A blob and a layer's tar may be one file.
+pub(crate) fn disk_usage(images: &Images) -> Result<u64> {
+    let mut files = std::collections::HashSet::new();
+    let mut once = |data: std::fs::Metadata| match files.insert((data.dev(), data.ino())) {
+        true => data.len(),
+        false => 0,
+    };
+    let mut total = 0;
+    for digest in images.content().list()? {
+        total += std::fs::metadata(images.content().path(&digest)).map_or(0, &mut once);
+    }
+    for chain in images.snapshotter().layers() {
+        total += match images.snapshotter().tar(&chain)? {
+            Some(tar) => tar.metadata().map_or(0, &mut once),
+            None => images.snapshotter().layer_size(&chain).unwrap_or(0),
+        };
+    }
+    Ok(total)
 }
 
 pub(crate) fn layers_size(state: &State) -> u64 {

@@ -224,6 +224,9 @@ pub(crate) fn prune(images: &Images, given: &Filters) -> Result<ImagesPruneRespo
         }
     }
     images.sweep();
+    if let Err(error) = images.catalogue().store().compact() {
+        tracing::warn!(%error, "the store could not be compacted");
+    }
     // Halves of blobs that broken pulls left: one who prunes wants the space more than a faster second try.
     let halves = images.content().sweep_partials()?;
     let space_reclaimed = freed(&items, &sizes) + halves;

@@ -11,7 +11,7 @@ use hull_api_types::{
 };
 use hull_container::{Containers, ListOptions};
 use hull_events::EventBus;
-use hull_image::Images;
+use hull_image::{ImageError, Images};
 use hull_types::Timestamp;
 use hull_volume::Volumes;
 use hyper::StatusCode;
@@ -97,11 +97,16 @@ async fn disk_usage((containers, images, volumes, ..): State, call: Call) -> Out
     if wants("container") {
         let all = ListOptions { all: true, size: true, ..ListOptions::default() };
         usage.containers = containers.list(all).await?;
+        // Its log is what a container takes most of, often.
+        for container in &mut usage.containers {
+            let logs = i64::try_from(containers.log_size(&container.id)).unwrap_or(i64::MAX);
+            container.size_rw = Some(container.size_rw.unwrap_or(0).saturating_add(logs));
+        }
     }
     if wants("image") {
         let (list, size) = blocking(move || {
             let options = ImageListOptions { shared_size: true, ..ImageListOptions::default() };
-            images.list(&options).map(|list| (list, images.layers_size()))
+            Ok::<_, ImageError>((images.list(&options)?, images.disk_usage()?))
         })
         .await?;
         usage.images = list;
