@@ -126,6 +126,54 @@ fn names_are_answered_while_no_daemon_is_there() {
     world.stop();
 }
 
+#[test]
+fn legacy_links_are_hosts_and_variables() {
+    with_each_client(|world, client| {
+        let run = |words: &[&str]| world.client(client, words).ok();
+        run(&[
+            "run", "-d", "--name", "web", "--expose", "80", "--expose", "53/udp", "-e", "A=b c", "busybox",
+            "sleep", "1000",
+        ]);
+        run(&[
+            "run",
+            "-d",
+            "--name",
+            "user",
+            "--link",
+            "web:my-db",
+            "-e",
+            "MY_DB_ENV_A=own",
+            "busybox",
+            "sleep",
+            "1000",
+        ]);
+        let address = run(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"]);
+        let line = |address: &str| {
+            format!("{address}\tmy-db {} web", &run(&["inspect", "-f", "{{.Id}}", "web"])[..12])
+        };
+        assert!(run(&["exec", "user", "cat", "/etc/hosts"]).contains(&line(&address)));
+        let environ = run(&["exec", "user", "cat", "/proc/1/environ"]).replace('\0', "\n");
+        for entry in [
+            format!("MY_DB_PORT=tcp://{address}:80"),
+            format!("MY_DB_PORT_80_TCP=tcp://{address}:80"),
+            format!("MY_DB_PORT_53_UDP_ADDR={address}"),
+            "MY_DB_PORT_53_UDP_PROTO=udp".into(),
+            "MY_DB_NAME=/user/my-db".into(),
+            "MY_DB_ENV_A=own".into(),
+        ] {
+            assert!(environ.lines().any(|line| line == entry), "{entry}: {environ}");
+        }
+        // It comes back with another address, and is found all the same.
+        run(&["stop", "-t", "0", "web"]);
+        run(&["run", "-d", "--name", "between", "busybox", "sleep", "1000"]);
+        run(&["start", "web"]);
+        let moved = run(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"]);
+        assert_ne!(moved, address);
+        assert!(run(&["exec", "user", "cat", "/etc/hosts"]).contains(&line(&moved)));
+        run(&["rm", "-f", "web", "user", "between"]);
+    });
+}
+
 /// dnsmasq answers `*.outside.test` and gives it away to whom it asks by `owner.test`.
 fn dnsmasq(world: &World, netns: Option<&str>, listen: &str, words: &str) -> String {
     let enter = netns.map(|pid| format!("nsenter --net=/proc/{pid}/ns/net ")).unwrap_or_default();

@@ -79,6 +79,8 @@ pub struct Resolved {
     pub no_new_privileges: bool,
     /// The cgroup's path.
     pub cgroups_path: String,
+    /// Variables about linked containers; the container's own come before them.
+    pub link_environment: Vec<String>,
     /// The init's program on the host, if the container gets one.
     pub init: Option<PathBuf>,
     /// The terminal's first size, rows and columns.

@@ -25,7 +25,7 @@ pub fn first_process(spec: &ContainerSpec, resolved: &Resolved) -> oci::Process 
             .map(|(height, width)| oci::ConsoleSize { height: height.into(), width: width.into() }),
         user: oci_user(&resolved.user),
         args,
-        env: environment(spec, &resolved.hostname, config.tty, &resolved.user.home, &[]),
+        env: with_links(spec, resolved),
         cwd: working_directory(&config.working_dir),
         capabilities: Some(capabilities::capability_sets(
             host,
@@ -52,6 +52,18 @@ fn oci_user(user: &User) -> oci::User {
 
 fn working_directory(path: &str) -> String {
     if path.is_empty() { "/".into() } else { spec::clean(path) }
+}
+
+/// The variables, and those about linked containers that are not the container's own.
+fn with_links(spec: &ContainerSpec, resolved: &Resolved) -> Vec<String> {
+    let mut env = environment(spec, &resolved.hostname, spec.config.tty, &resolved.user.home, &[]);
+    for entry in &resolved.link_environment {
+        let name = entry.split('=').next();
+        if !env.iter().any(|known| known.split('=').next() == name) {
+            env.push(entry.clone());
+        }
+    }
+    env
 }
 
 /// The variables: Docker's, then the container's, then `more`, each replacing those before. An entry without `=`

@@ -18,6 +18,7 @@
 
 mod attach;
 mod exit;
+mod links;
 mod network;
 mod prepare;
 mod remove;

@@ -1,5 +1,6 @@
 //! Starting: endpoint and bundle, task, clients that wait, process. Each step that leaves something notes its undoing.
 
+use super::links;
 use super::prepare::{self, Prepared};
 use super::undo::Undo;
 use super::{Live, Supervisor};
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::options::RemoveOptions;
 use crate::record::{ContainerSpec, NetworkState, Phase};
 use crate::spec;
-use hull_network::{AttachRequest, Attachment, Link};
+use hull_network::{AttachRequest, Attachment};
 use hull_task::protocol::CreateOptions;
 use hull_task::{ConsoleSize, JsonLog, LogTarget, RuntimeKind, SpawnOptions, Task};
 use hull_types::Timestamp;
@@ -166,6 +167,8 @@ impl Supervisor {
         self.live = Some(live);
         self.engine.images.uses().set(&self.spec.id, &self.spec.image, true);
         self.record();
+        let published = Arc::clone(&self.published.borrow());
+        links::follow(&self.engine, &published);
         for mount in self.spec.mounts.iter().filter(|mount| mount.kind == spec::MountKind::Volume) {
             let (name, destination) = (&mount.source, &mount.destination);
             self.engine.volumes.mounted(
@@ -215,31 +218,8 @@ pub(crate) fn attach_request(engine: &Engine, spec: &ContainerSpec) -> Result<At
         dns_search: list(&host.dns_search),
         dns_options: list(&host.dns_options),
         extra_hosts: list(&host.extra_hosts),
-        links: links(engine, spec)?,
+        links: links::of(engine, spec)?,
     })
-}
-
-/// `--link name:alias`, of running containers.
-fn links(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<Link>> {
-    let wanted = spec.host_config.links.iter().flatten();
-    wanted
-        .map(|text| {
-            let (name, alias) = text.split_once(':').unwrap_or((text, text));
-            let alias = alias.rsplit('/').next().unwrap_or(alias);
-            let other = engine
-                .published(name)
-                .map_err(|_| Error::invalid(format!("could not get container for {name}")))?;
-            if !other.state.phase.is_live() {
-                return Err(Error::conflict(format!(
-                    "Cannot link to a non running container: /{} AS /{}/{alias}",
-                    other.spec.name, spec.name
-                )));
-            }
-            let names =
-                vec![alias.to_owned(), Engine::short(&other.spec.id).to_owned(), other.spec.name.clone()];
-            Ok(Link { container_id: other.spec.id.clone(), names })
-        })
-        .collect()
 }
 
 /// The namespace of another, running container.
@@ -348,6 +328,7 @@ fn resolved(
         default_ulimits: engine.config.default_ulimits.clone(),
         no_new_privileges: engine.config.no_new_privileges,
         cgroups_path: engine.cgroup(spec),
+        link_environment: links::environment(engine, spec)?,
         init: init.then(|| engine.config.runtime_binary.clone()),
         console_size: console,
     })
