@@ -10,6 +10,7 @@ mod engines;
 mod floor;
 mod images;
 mod memory;
+mod names;
 mod runtimes;
 
 use anyhow::{Context, Result, bail};
@@ -89,6 +90,9 @@ fn main() -> Result<()> {
     );
     hull.docker(&["rm", "-f", "still"])?;
     dockerd.docker(&["rm", "-f", "still"])?;
+    println!("\n| names, look-ups a second | Hull | dockerd 20.10 | ratio | goal |\n|---|---|---|---|---|");
+    let (own, peers) = (names::per_second(hull)?, names::per_second(dockerd)?);
+    println!("| of a neighbour, by dnsperf | {own:.0} | {peers:.0} | {:.1} | 3 |", own / peers);
     engines.stop()?;
     runtimes::compare(rounds, &settings.hull.with_file_name("hull-runtime"))
 }
