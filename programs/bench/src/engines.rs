@@ -128,6 +128,11 @@ impl Engines {
         Podman { engines: self }
     }
 
+    /// buildah, with directories of its own.
+    pub fn buildah(&self) -> Buildah<'_> {
+        Buildah { engines: self }
+    }
+
     /// A registry on this port of the namespace that has nothing in it.
     pub fn empty_registry(&self, port: u16) -> Result<EmptyRegistry> {
         let directory = tempfile::tempdir_in(self.directory.path())?;
@@ -244,6 +249,35 @@ impl Podman<'_> {
         let mut command = self.engines.command("podman");
         command.arg("--root").arg(at.join("data")).arg("--runroot").arg(at.join("run"));
         command.args(["--storage-driver", "overlay"]).args(words);
+        let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
+        if !output.status.success() {
+            bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+}
+
+/// buildah: no daemon, a process a build.
+pub struct Buildah<'a> {
+    engines: &'a Engines,
+}
+
+impl Buildah<'_> {
+    /// Builds with layers, so that there is a cache; `docker.io` is the registry here.
+    pub fn build(&self, root: &Path, flags: &[&str]) -> Result<()> {
+        let at = self.engines.directory.path().join("buildah");
+        std::fs::create_dir_all(&at)?;
+        let mirrors = at.join("registries.conf");
+        let text = "unqualified-search-registries = [\"docker.io\"]\n[[registry]]\nlocation = \"docker.io\"\n\
+                    [[registry.mirror]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n";
+        std::fs::write(&mirrors, text)?;
+        let mut command = self.engines.command("buildah");
+        command.arg("--root").arg(at.join("data")).arg("--runroot").arg(at.join("run"));
+        command.args(["--storage-driver", "overlay", "--registries-conf"]).arg(&mirrors);
+        command
+            .args(["bud", "-q", "--layers", "--isolation", "chroot", "--network", "host"])
+            .args(flags)
+            .arg(root);
         let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
         if !output.status.success() {
             bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));

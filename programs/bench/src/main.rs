@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout)]
 
 mod api;
+mod build;
 mod engines;
 mod floor;
 mod images;
@@ -21,6 +22,8 @@ struct Settings {
     rounds: Option<usize>,
     // The table of images instead of that of containers.
     of_images: bool,
+    // The table of builds.
+    of_builds: bool,
     images: std::path::PathBuf,
     hull: std::path::PathBuf,
 }
@@ -34,6 +37,10 @@ fn main() -> Result<()> {
     let engines = Engines::start(&settings.hull, &settings.images)?;
     if settings.of_images {
         images::table(&engines, settings.rounds.unwrap_or(3))?;
+        return engines.stop();
+    }
+    if settings.of_builds {
+        build::table(&engines, settings.rounds.unwrap_or(3))?;
         return engines.stop();
     }
     let rounds = settings.rounds.unwrap_or(40);
@@ -98,7 +105,7 @@ fn main() -> Result<()> {
 }
 
 fn settings() -> Result<Settings> {
-    let (mut rounds, mut of_images) = (None, false);
+    let (mut rounds, mut of_images, mut of_builds) = (None, false, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -106,13 +113,15 @@ fn settings() -> Result<Settings> {
                 rounds = Some(words.next().context("--rounds wants a number")?.parse().context("--rounds")?)
             }
             "--images" => of_images = true,
-            other => bail!("unknown word {other}: ./bench [--images] [--rounds N]"),
+            "--builds" => of_builds = true,
+            other => bail!("unknown word {other}: ./bench [--images|--builds] [--rounds N]"),
         }
     }
     let path = |name: &str| std::env::var_os(name).with_context(|| format!("{name} is not set: run ./bench"));
     Ok(Settings {
         rounds,
         of_images,
+        of_builds,
         images: path("HULL_TEST_IMAGES")?.into(),
         hull: path("HULL_BIN")?.into(),
     })

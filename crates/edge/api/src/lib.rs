@@ -37,6 +37,7 @@ pub use router::{Headers, Router};
 pub use server::{Shutdown, serve};
 pub use version::ApiVersion;
 
+use hull_build::Builder;
 use hull_container::Containers;
 use hull_events::EventBus;
 use hull_image::Images;
@@ -47,6 +48,8 @@ use std::sync::Arc;
 
 /// What the API speaks for. Handlers each get the part that they need.
 pub struct Services {
+    /// Builds.
+    pub builder: Builder,
     /// Containers and exec.
     pub containers: Containers,
     /// Images.

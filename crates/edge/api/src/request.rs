@@ -137,7 +137,7 @@ impl Call {
     /// The registry credentials that came along. A header that can't be read counts as none, as with Docker.
     pub fn registry_auth(&self) -> Option<AuthConfig> {
         let header = self.headers.get("x-registry-auth")?;
-        match decode_auth(header.as_bytes()) {
+        match decode_json::<AuthConfig>(header.as_bytes()) {
             Ok(auth) => (auth != AuthConfig::default()).then_some(auth),
             Err(cause) => {
                 tracing::warn!(cause, "ignoring an X-Registry-Auth header");
@@ -163,7 +163,7 @@ fn check_content_type(headers: &HeaderMap, empty: bool) -> Result<(), Failure> {
 }
 
 // Docker's own clients write the URL alphabet with padding; others leave the padding out or use the usual alphabet.
-fn decode_auth(header: &[u8]) -> Result<AuthConfig, &'static str> {
+pub(crate) fn decode_json<T: DeserializeOwned + Default>(header: &[u8]) -> Result<T, &'static str> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text: Vec<u8> = header
@@ -178,7 +178,7 @@ fn decode_auth(header: &[u8]) -> Result<AuthConfig, &'static str> {
     let engine = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
     let json = engine.decode(text).map_err(|_| "it is not base64url")?;
     if json.is_empty() {
-        return Ok(AuthConfig::default());
+        return Ok(T::default());
     }
     serde_json::from_slice(&json).map_err(|_| "it is not the JSON of credentials")
 }
@@ -223,11 +223,11 @@ mod tests {
             padded.trim_end_matches('=').to_owned(),
             base64::engine::general_purpose::STANDARD.encode(json),
         ] {
-            assert_eq!(decode_auth(text.as_bytes()).unwrap().password, "p~~~");
+            assert_eq!(decode_json::<AuthConfig>(text.as_bytes()).unwrap().password, "p~~~");
         }
-        assert_eq!(decode_auth(b"e30=").unwrap(), AuthConfig::default());
-        assert_eq!(decode_auth(b"").unwrap(), AuthConfig::default());
-        assert!(decode_auth(b"*").is_err() && decode_auth(b"e30e").is_err());
+        assert_eq!(decode_json::<AuthConfig>(b"e30=").unwrap(), AuthConfig::default());
+        assert_eq!(decode_json::<AuthConfig>(b"").unwrap(), AuthConfig::default());
+        assert!(decode_json::<AuthConfig>(b"*").is_err() && decode_json::<AuthConfig>(b"e30e").is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 pub mod absent;
 pub mod amount;
+mod build;
 pub mod check;
 pub mod command;
 pub mod config;

@@ -91,6 +91,8 @@ pub struct Config {
     pub init: bool,
     pub no_new_privileges: bool,
     pub seccomp_profile: Option<PathBuf>,
+    /// The most bytes that the build cache may take.
+    pub build_cache_limit: u64,
 }
 
 /// How layers are kept.
@@ -180,6 +182,7 @@ impl Config {
                 .optional("seccomp-profile")?
                 .filter(|name| name != "builtin")
                 .map(PathBuf::from),
+            build_cache_limit: build_cache_limit(&read)?,
             storage_driver: storage_driver(read.optional("storage-driver")?)?,
             data_root,
             exec_root,
@@ -327,6 +330,21 @@ fn runtimes(read: &Reader<'_>) -> Result<BTreeMap<String, RuntimeSpec>, Settings
         runtimes.insert(name, RuntimeSpec { path, args });
     }
     Ok(runtimes)
+}
+
+/// `"builder": {"gc": {"defaultKeepStorage": "20GB"}}`, as dockerd has it.
+fn build_cache_limit(read: &Reader<'_>) -> Result<u64, SettingsError> {
+    const DEFAULT: u64 = 20_000_000_000;
+    let gc = read.settings.get("builder").and_then(|builder| builder.get("gc"));
+    match gc.and_then(|gc| gc.get("defaultKeepStorage")) {
+        None => Ok(DEFAULT),
+        Some(Value::Number(number)) => Ok(number.as_u64().unwrap_or(DEFAULT)),
+        Some(value) => {
+            let text = value.as_str().unwrap_or_default();
+            let size = size::parse_binary(text).and_then(|size| u64::try_from(size).ok());
+            size.ok_or_else(|| invalid(format!("invalid builder.gc.defaultKeepStorage: {text:?}")))
+        }
+    }
 }
 
 fn shm_size(read: &Reader<'_>) -> Result<i64, SettingsError> {

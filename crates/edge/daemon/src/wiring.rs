@@ -5,6 +5,7 @@ use crate::facts;
 use crate::storage;
 use anyhow::{Context, Result};
 use hull_api::Services;
+use hull_build::{Builder, BuilderConfig, Cache};
 use hull_container::{Containers, ContainersConfig};
 use hull_content::Content;
 use hull_events::EventBus;
@@ -25,8 +26,9 @@ pub async fn open(config: &Config) -> Result<Services> {
     let content = Content::open(&config.data_root.join("content"))?;
     let snapshotter = storage::open(&config.data_root, config.storage_driver)?;
     let registry = Registry::new(registry_config(config));
+    let cache = Cache::open(store.clone(), config.build_cache_limit)?;
     let images = Images::open(
-        images_config(config, &runtime_binary),
+        ImagesConfig { cached: cache.cached(), ..images_config(config, &runtime_binary) },
         store.clone(),
         content,
         snapshotter.clone(),
@@ -40,13 +42,16 @@ pub async fn open(config: &Config) -> Result<Services> {
         containers_config(config, runtime_binary),
         store,
         images.clone(),
-        snapshotter,
+        snapshotter.clone(),
         networks.clone(),
         volumes.clone(),
         events.clone(),
     )
     .await?;
-    Ok(Services { containers, images, networks, volumes, events, registry, facts: Arc::new(facts) })
+    let places = BuilderConfig { root: config.data_root.join("build"), exec_root: config.exec_root.clone() };
+    let builder =
+        Builder::open(places, cache, images.clone(), containers.clone(), snapshotter, registry.clone())?;
+    Ok(Services { builder, containers, images, networks, volumes, events, registry, facts: Arc::new(facts) })
 }
 
 fn registry_config(config: &Config) -> hull_registry_client::Config {
@@ -71,6 +76,7 @@ fn images_config(config: &Config, runtime_binary: &Path) -> ImagesConfig {
         max_concurrent_uploads: config.max_concurrent_uploads,
         max_download_attempts: config.max_download_attempts,
         builtin_hello: runtime_binary.into(),
+        ..ImagesConfig::default()
     }
 }
 

@@ -83,6 +83,16 @@ impl Containers {
         blocking(move || create::create(&engine, name.as_deref(), platform, request)).await
     }
 
+    /// Runs a step of a build to its end. A step that fails to start, or that nobody waits for any more, leaves
+    /// nothing; of one that ended its snapshot stays.
+    pub async fn run_step(
+        &self,
+        step: crate::step::Step,
+        output: mpsc::Sender<crate::step::StepOutput>,
+    ) -> Result<crate::step::StepExit> {
+        crate::supervisor::step::run(&self.engine, step, output).await
+    }
+
     /// Starts it; kind `NotModified` where it runs.
     pub async fn start(&self, name: &str) -> Result<()> {
         self.engine.find(name)?.ask(Request::Start).await

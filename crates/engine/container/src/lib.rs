@@ -52,6 +52,7 @@ pub mod record;
 mod restart;
 pub mod spec;
 mod stats;
+mod step;
 mod supervisor;
 mod top;
 mod tree;
@@ -66,4 +67,5 @@ pub use error::{Error, Result};
 pub use options::{
     AttachOptions, Attachment, ListOptions, LogOptions, LogRecord, LogStream, RemoveOptions, WaitCondition,
 };
+pub use step::{Step, StepExit, StepOutput};
 pub use wait::WaitHandle;

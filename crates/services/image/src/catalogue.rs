@@ -1,5 +1,6 @@
 //! The rows, and what of them is kept in memory: resolving a name is on the way of every `run` and touches no disk.
 
+use crate::cached::Cached;
 use crate::error::Result;
 use hull_content::Content;
 use hull_store::{Durability, Store, Table};
@@ -76,6 +77,7 @@ pub(crate) struct State {
     unreadable: BTreeMap<Digest, (ImageRow, String)>,
     /// Rows of which not even that is known, with what is wrong: while there is one, nothing goes.
     pub(crate) damaged: BTreeMap<String, String>,
+    cached: Cached,
 }
 
 impl State {
@@ -93,13 +95,13 @@ impl State {
             blobs.insert(row.target.digest.clone());
             blobs.insert(row.manifest.digest.clone());
         }
+        blobs.extend(self.cached.blobs());
         Some(blobs)
     }
     /// The layers that some image has. `None`: not known, so none may go.
     pub(crate) fn chains(&self) -> Option<HashSet<ChainId>> {
-        let chains =
-            || self.rows().flat_map(|row| row.layers.iter().map(|layer| layer.chain.clone())).collect();
-        self.damaged.is_empty().then(chains)
+        let layers = || self.rows().flat_map(|row| row.layers.iter().map(|layer| layer.chain.clone()));
+        self.damaged.is_empty().then(|| layers().chain(self.cached.chains()).collect())
     }
     /// Images whose configuration cannot be read, and why.
     pub(crate) fn unreadable(&self) -> impl Iterator<Item = (&Digest, &String)> {
@@ -134,9 +136,9 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Catalogue {
-    pub(crate) fn open(store: Store, content: &Content) -> Result<Self> {
+    pub(crate) fn open(store: Store, content: &Content, cached: Cached) -> Result<Self> {
         let (images, references) = (store.table("images"), store.table("references"));
-        let mut state = State::default();
+        let mut state = State { cached, ..State::default() };
         load_images(&images, content, &mut state)?;
         load_references(&references, &mut state)?;
         Ok(Self { store, images, references, state: RwLock::new(state), writer: Mutex::default() })

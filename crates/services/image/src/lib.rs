@@ -22,6 +22,7 @@
 //! It must not know containers (it is told who [`Uses`] what), HTTP of the Engine API, or how layers are stored.
 
 mod auth;
+mod cached;
 mod catalogue;
 pub mod changes;
 mod check;
@@ -49,6 +50,7 @@ mod sweep;
 mod unpack;
 mod uses;
 
+pub use cached::Cached;
 pub use error::{ImageError, Result};
 pub use import::ImportOptions;
 pub use load::LoadOptions;
@@ -88,6 +90,8 @@ pub struct ImagesConfig {
     pub max_download_attempts: u32,
     /// The program that the built-in image `hello` holds: hull-runtime. Empty: there is no such image.
     pub builtin_hello: PathBuf,
+    /// Layers to keep although no image has them.
+    pub cached: Cached,
 }
 
 impl Default for ImagesConfig {
@@ -97,6 +101,7 @@ impl Default for ImagesConfig {
             max_concurrent_uploads: 5,
             max_download_attempts: 5,
             builtin_hello: PathBuf::new(),
+            cached: Cached::default(),
         }
     }
 }
@@ -155,7 +160,7 @@ impl Images {
         events: EventBus,
     ) -> Result<Self> {
         let sources = Sources::open(store.clone());
-        let catalogue = Catalogue::open(store, &content)?;
+        let catalogue = Catalogue::open(store, &content, config.cached.clone())?;
         let uploading = Semaphore::new(config.max_concurrent_uploads.max(1));
         let downloading = Semaphore::new(config.max_concurrent_downloads.max(1));
         // Unpacking is processor and disk: more at once than there are processors only gets in its own way.
@@ -278,6 +283,11 @@ impl Images {
     /// `POST /auth`.
     pub async fn login(&self, auth: &AuthConfig) -> Result<AuthResponse> {
         auth::login(self, auth).await
+    }
+    /// Removes layers and blobs that a build cache has just forgotten, as far as nothing else needs them.
+    pub fn forget_cached(&self) {
+        self.note_orphans();
+        self.sweep();
     }
     /// Which containers stand on which images: the container engine says so here.
     pub fn uses(&self) -> &Uses {

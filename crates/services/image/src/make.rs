@@ -17,7 +17,10 @@ use hull_archive::Decompressor;
 use hull_content::{Hasher, Lease};
 use hull_types::oci::image::{Descriptor, ImageConfig, media_type};
 use hull_types::{DiffId, Digest, ImageRef};
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The digest of a tar stream without members: such a layer changes nothing, and images are made without it.
@@ -43,6 +46,28 @@ impl Making {
         write(&mut ingest)?;
         let size = ingest.offset();
         Ok(descriptor(media_type::OCI_LAYER, ingest.finish()?, size))
+    }
+
+    /// The same for a tar that is a file already, the storage driver's own: one file with two names.
+    pub fn adopt(&self, tar: &File, diff_id: &DiffId) -> Result<Descriptor> {
+        let failed = |error: io::Error| ImageError::Archive(hull_archive::Error::Read(error));
+        let size = tar.metadata().map_err(failed)?.len();
+        let path = format!("/proc/self/fd/{}", tar.as_raw_fd());
+        self.images.content().adopt(Path::new(&path), &diff_id.0)?;
+        self.lease.protect(&diff_id.0);
+        Ok(descriptor(media_type::OCI_LAYER, diff_id.0.clone(), size))
+    }
+
+    /// A layer's blob that is here, as a build cache kept it.
+    pub fn kept(&self, diff_id: &DiffId) -> Result<Descriptor> {
+        self.lease.protect(&diff_id.0);
+        let size = self.images.content().size(&diff_id.0)?;
+        Ok(descriptor(media_type::OCI_LAYER, diff_id.0.clone(), size))
+    }
+
+    /// The blob, to read.
+    pub fn open(&self, blob: &Descriptor) -> Result<File> {
+        Ok(self.images.content().reader(&blob.digest)?)
     }
 
     /// The layers of an image that is here.

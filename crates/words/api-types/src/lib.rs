@@ -8,6 +8,7 @@
 //! The fields' meaning is the OpenAPI document's, under the schema of the same name; it isn't repeated here.
 #![allow(missing_docs)]
 
+pub mod build;
 pub mod container;
 pub mod exec;
 pub mod image;

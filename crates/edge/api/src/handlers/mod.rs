@@ -1,6 +1,7 @@
 //! The routes, one module per group. A handler takes a request apart, calls the engine once and renders what it got.
 
 pub mod archive;
+pub mod build;
 pub mod containers;
 pub mod distribution;
 pub mod events;
@@ -23,13 +24,14 @@ use std::future::Future;
 
 /// Adds every route. Within a path literal words come before names that may have slashes.
 pub fn register(router: &mut Router, services: Services) {
-    let Services { containers, images, networks, volumes, events, registry, facts } = services;
-    system::register(router, &containers, &images, &volumes, &events, &facts);
+    let Services { builder, containers, images, networks, volumes, events, registry, facts } = services;
+    system::register(router, &containers, &images, &volumes, &events, &facts, &builder);
     events::register(router, &events);
     containers::register(router, &containers);
     streams::register(router, &containers);
     archive::register(router, &containers);
     exec::register(router, &containers);
+    build::register(router, &builder);
     unbuilt::register(router);
     image_archives::register(router, &images, &registry);
     push::register(router, &images);

@@ -9,6 +9,7 @@ use hull_api_types::{
     AuthConfig, DiskUsage, Filters, ImageListOptions, SystemInfo, SystemProblem, SystemVersion, Volume,
     VolumeUsage,
 };
+use hull_build::Builder;
 use hull_container::{Containers, ListOptions};
 use hull_events::EventBus;
 use hull_image::{ImageError, Images};
@@ -26,7 +27,7 @@ pub struct Facts {
     pub version: SystemVersion,
 }
 
-type State = (Containers, Images, Volumes, EventBus, Arc<Facts>);
+type State = (Containers, Images, Volumes, EventBus, Arc<Facts>, Builder);
 
 pub fn register(
     router: &mut Router,
@@ -35,8 +36,10 @@ pub fn register(
     volumes: &Volumes,
     events: &EventBus,
     facts: &Arc<Facts>,
+    builder: &Builder,
 ) {
-    let state = (containers.clone(), images.clone(), volumes.clone(), events.clone(), facts.clone());
+    let state =
+        (containers.clone(), images.clone(), volumes.clone(), events.clone(), facts.clone(), builder.clone());
     router.add("GET /_ping", &(), |(), _| async { ping("OK") });
     router.add("HEAD /_ping", &(), |(), _| async { ping("") });
     router.add("GET /version", facts, version);
@@ -66,7 +69,7 @@ async fn version(facts: Arc<Facts>, call: Call) -> Outcome {
     call.shape().json(&facts.version)
 }
 
-async fn info((containers, images, _, events, facts): State, call: Call) -> Outcome {
+async fn info((containers, images, _, events, facts, _): State, call: Call) -> Outcome {
     let counts = containers.counts();
     let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count());
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, |entries| entries.count());
@@ -86,7 +89,7 @@ async fn info((containers, images, _, events, facts): State, call: Call) -> Outc
     call.shape().json(&info)
 }
 
-async fn disk_usage((containers, images, volumes, ..): State, call: Call) -> Outcome {
+async fn disk_usage((containers, images, volumes, _, _, builder): State, call: Call) -> Outcome {
     let known = ["container", "image", "volume", "build-cache"];
     let types: Vec<&str> = call.query.all("type").collect();
     if let Some(unknown) = types.iter().find(|kind| !known.contains(kind)) {
@@ -114,6 +117,9 @@ async fn disk_usage((containers, images, volumes, ..): State, call: Call) -> Out
     }
     if wants("volume") {
         usage.volumes = blocking(move || measured(&volumes)).await?;
+    }
+    if wants("build-cache") {
+        usage.build_cache = super::build::records(&builder);
     }
     call.shape().json(&usage)
 }

@@ -8,8 +8,6 @@ use hull_errors::Kind;
 use serde_json::json;
 
 const NOT_BUILT: &[&str] = &[
-    "POST /build",
-    "POST /build/cancel",
     "POST /session",
     "POST /grpc",
     "GET /images/{name:.*}/attestations",
@@ -75,12 +73,9 @@ pub fn register(router: &mut Router) {
     for route in MEMBERS_ONLY {
         router.add(route, &(), no_member);
     }
-    // These have true answers: there are no plugins, and no build cache to prune (`system prune` asks for it).
+    // These have true answers: there are no plugins.
     router.add("GET /plugins", &(), |(), call| async move { call.shape().json(&json!([])) });
     router.add("GET /plugins/{name:.*}/json", &(), no_plugin);
-    router.add("POST /build/prune", &(), |(), call| async move {
-        call.shape().json(&json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
-    });
 }
 
 async fn not_built((): (), call: Call) -> Outcome {

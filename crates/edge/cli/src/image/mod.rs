@@ -33,6 +33,7 @@ static GROUP: Command = Command {
     arguments: Arguments::Any,
     interspersed: true,
     action: Action::Group(&[
+        Entry::new("build", &crate::build::BUILD),
         Entry::new("history", &history::HISTORY),
         Entry::new("import", &transfer::IMPORT),
         Entry::new("inspect", &inspect::INSPECT),

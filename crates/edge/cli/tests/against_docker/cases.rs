@@ -440,7 +440,17 @@ pub const ANSWERED: &[&str] = &[
 ];
 
 /// Commands whose help is Hull's own: they have fewer flags or commands than Docker's, or other words.
-pub const HULL_HELP: &[&str] = &["image", "volume create", "volume", "version"];
+pub const HULL_HELP: &[&str] = &[
+    "build",
+    "builder",
+    "builder build",
+    "builder prune",
+    "image",
+    "image build",
+    "volume create",
+    "volume",
+    "version",
+];
 
 /// Every command's words.
 pub fn all_commands() -> Vec<String> {

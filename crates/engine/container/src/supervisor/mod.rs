@@ -24,6 +24,7 @@ mod prepare;
 mod remove;
 mod request;
 mod start;
+pub(crate) mod step;
 mod stop;
 mod undo;
 

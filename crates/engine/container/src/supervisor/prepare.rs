@@ -68,7 +68,7 @@ pub(crate) fn user_in(root: &InRoot, text: &str, groups: &[String]) -> Result<Us
     user::resolve(&Accounts::read(root), text, groups)
 }
 
-fn first_user(engine: &Engine, spec: &ContainerSpec, rootfs: &Rootfs) -> Result<User> {
+pub(super) fn first_user(engine: &Engine, spec: &ContainerSpec, rootfs: &Rootfs) -> Result<User> {
     let mount = |rootfs: &Rootfs| {
         hull_sys::mount_rootfs(rootfs)
             .map(InRoot::new)
@@ -254,7 +254,11 @@ fn directory_of(lower: &Lower) -> Option<&Path> {
     }
 }
 
-fn filter(engine: &Engine, spec: &ContainerSpec, security: &SecurityOptions) -> Result<Option<Arc<Seccomp>>> {
+pub(super) fn filter(
+    engine: &Engine,
+    spec: &ContainerSpec,
+    security: &SecurityOptions,
+) -> Result<Option<Arc<Seccomp>>> {
     let host = &spec.host_config;
     let profile = match &security.seccomp {
         SeccompChoice::Unconfined => return Ok(None),

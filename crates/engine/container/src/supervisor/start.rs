@@ -243,7 +243,7 @@ fn join_other(engine: &Engine, spec: &ContainerSpec, mode: &str, what: &str, fil
 }
 
 /// Writes the bundle, and says what the shim needs.
-fn write_bundle(
+pub(super) fn write_bundle(
     engine: &Engine,
     spec: &ContainerSpec,
     attachment: &Attachment,

@@ -28,7 +28,7 @@ fn start(
         file.stages[..index].iter().rposition(|one| one.name.as_deref() == Some(base.as_str()))
     {
         let parent = ends[parent].as_ref()?;
-        return Some(Scope { env: parent.env.clone(), args: Vec::new() });
+        return Some(parent.clone());
     }
     if base == "scratch" {
         return Some(Scope::new(&[]));

@@ -1,0 +1,265 @@
+//! Hull's own build routes: see `hull_api_types::build`.
+
+use super::super::blocking;
+use super::classic::with_dockerfile;
+use crate::request::Call;
+use crate::response::{self, AbortOnDrop, Outcome, empty};
+use crate::status::{Failure, text_of};
+use base64::Engine;
+use bytes::Bytes;
+use hull_api_types::build::{
+    BuildError, BuildFinding, BuildMessage, BuildOptions, BuildStep, ContextManifest,
+};
+use hull_build::{BuildRequest, Builder, Checkout, Context, Error, Event, NamedContext, Progress};
+use hull_dockerfile::{excerpt, lint::Finding};
+use hull_types::{ChainId, Digest, ImageRef, Platform};
+use hyper::StatusCode;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use tokio::sync::mpsc;
+
+/// The largest manifest.
+const MANIFEST_LIMIT: usize = 512 << 20;
+
+pub async fn offer(builder: Builder, mut call: Call) -> Outcome {
+    let bytes = call.bytes(MANIFEST_LIMIT).await?;
+    let shape = call.shape();
+    let answer = blocking(move || {
+        let manifest: ContextManifest = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::Invalid(format!("invalid context manifest: {error}")))?;
+        builder.contexts().offer(manifest)
+    });
+    shape.json(&answer.await?)
+}
+
+pub async fn fill(builder: Builder, mut call: Call) -> Outcome {
+    let (id, body) = (call.param("id").to_owned(), call.reader());
+    blocking(move || builder.contexts().fill(&id, body)).await?;
+    empty(StatusCode::NO_CONTENT)
+}
+
+/// The files of a build that made no image.
+pub async fn tree(builder: Builder, call: Call) -> Outcome {
+    let top = call.query.text("top").map(str::parse::<Digest>).transpose();
+    let top = top.map_err(|error| Failure::invalid(error.to_string()))?.map(ChainId);
+    let (sender, pieces) = mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        let mut writer = Pieces(sender);
+        let mut buffered = io::BufWriter::with_capacity(256 << 10, &mut writer);
+        let written = builder.export(top.as_ref(), &mut buffered);
+        let flushed = buffered.flush();
+        drop(buffered);
+        if let Err(error) = written.map_err(io::Error::other).and(flushed) {
+            let _ = writer.0.blocking_send(Err(error));
+        }
+    });
+    response::stream("application/x-tar", pieces, None)
+}
+
+struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Bytes::copy_from_slice(bytes);
+        self.0.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub async fn build(builder: Builder, mut call: Call) -> Outcome {
+    let bytes = call.bytes(64 << 20).await?;
+    let options: BuildOptions = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::invalid(format!("invalid build options: {error}")))?;
+    let check_only = options.check_only;
+    let (sender, pieces) = mpsc::channel(64);
+    let told = Told(sender);
+    let task = tokio::spawn(async move {
+        match request(&builder, options).await {
+            Err(failure) => told.send(&BuildMessage::Error(plain(&failure.message))).await,
+            Ok(request) if check_only => check(&builder, &request, &told).await,
+            Ok(request) => run(&builder, request, &told).await,
+        }
+    });
+    let guard = AbortOnDrop(task.abort_handle());
+    response::stream("application/json", pieces, Some(guard))
+}
+
+fn plain(message: &str) -> BuildError {
+    BuildError { message: message.to_owned(), ..BuildError::default() }
+}
+
+async fn check(builder: &Builder, request: &BuildRequest, told: &Told) {
+    match builder.check(request) {
+        Ok((_, findings)) => {
+            told.findings(&findings).await;
+            told.send(&BuildMessage::Done { image: String::new(), top: String::new() }).await;
+        }
+        Err(error) => told.send(&BuildMessage::Error(failure(&error, &request.dockerfile))).await,
+    }
+}
+
+async fn run(builder: &Builder, request: BuildRequest, told: &Told) {
+    let source = request.dockerfile.clone();
+    let (sender, mut events) = mpsc::channel(64);
+    let telling = async {
+        while let Some(event) = events.recv().await {
+            told.event(event).await;
+        }
+    };
+    let (built, ()) = tokio::join!(builder.build(request, Progress::new(sender)), telling);
+    let last = match built {
+        Ok(built) => BuildMessage::Done {
+            image: built.image.map(|id| id.to_string()).unwrap_or_default(),
+            top: built.top.map(|top| top.0.to_string()).unwrap_or_default(),
+        },
+        Err(error) => BuildMessage::Error(failure(&error, &source)),
+    };
+    told.send(&last).await;
+}
+
+fn failure(error: &Error, source: &str) -> BuildError {
+    match error {
+        Error::Parse { error, excerpt } => BuildError {
+            message: error.to_string(),
+            file: error.file.clone(),
+            line: error.position.line,
+            end_line: error.position.line,
+            excerpt: excerpt.clone(),
+            ..BuildError::default()
+        },
+        Error::Step { file, span, text, source: cause } => {
+            let mut inner = failure(cause, source);
+            let lines = span.lines();
+            inner.file.clone_from(file);
+            (inner.line, inner.end_line) = (*lines.start(), *lines.end());
+            inner.excerpt =
+                format!("{file}:{}\n{}", lines.start(), excerpt(source, *lines.start(), *lines.end(), None));
+            inner.step.clone_from(text);
+            inner
+        }
+        Error::Command { command, code } => BuildError {
+            message: format!("process \"{command}\" did not complete successfully: exit code: {code}"),
+            code: *code,
+            ..BuildError::default()
+        },
+        other => plain(&text_of(other)),
+    }
+}
+
+async fn request(builder: &Builder, options: BuildOptions) -> Result<BuildRequest, Failure> {
+    let invalid = |text: String| Failure::invalid(text);
+    let context = source(builder, &options.context, &options.remote).await?;
+    let mut contexts = BTreeMap::new();
+    for (name, text) in &options.contexts {
+        let named = match hull_build::named_image(text) {
+            Some(named) => named,
+            None if hull_types::is_full_id(text) => NamedContext::Files(source(builder, text, "").await?),
+            None => NamedContext::Files(source(builder, "", text).await?),
+        };
+        contexts.insert(name.clone(), named);
+    }
+    let secret = |text: &String| base64::engine::general_purpose::STANDARD.decode(text);
+    let mut secrets = BTreeMap::new();
+    for (id, text) in &options.secrets {
+        let bytes = secret(text).map_err(|error| invalid(format!("secret {id}: {error}")))?;
+        secrets.insert(id.clone(), bytes.into());
+    }
+    let platform = Some(options.platform.as_str()).filter(|text| !text.is_empty());
+    let platform =
+        platform.map(str::parse::<Platform>).transpose().map_err(|error| invalid(error.to_string()))?;
+    let tag = |text: &String| text.parse::<ImageRef>().map(ImageRef::or_latest);
+    let tags = options.tags.iter().map(tag).collect::<Result<_, _>>();
+    let mut request = BuildRequest {
+        dockerfile_name: options.dockerfile_name,
+        dockerfile: options.dockerfile,
+        context,
+        contexts,
+        target: options.target,
+        args: options.args,
+        labels: options.labels,
+        tags: tags.map_err(|error| invalid(format!("invalid tag: {error}")))?,
+        no_cache: options.no_cache,
+        no_cache_filter: options.no_cache_filter,
+        pull: options.pull,
+        platform,
+        network: options.network,
+        host_config: options.host_config,
+        secrets,
+        ssh: options.ssh.into_iter().map(|(id, path)| (id, path.into())).collect(),
+        entitlements: options.entitlements,
+        auth: options.auth,
+        without_image: options.without_image,
+        ..BuildRequest::default()
+    };
+    if request.dockerfile_name.is_empty() {
+        request.dockerfile_name = "Dockerfile".into();
+    }
+    if request.dockerfile.is_empty() {
+        request = blocking(move || with_dockerfile(request)).await?;
+    }
+    Ok(request)
+}
+
+/// The files of a context that was sent, or of a place that is named.
+async fn source(builder: &Builder, id: &str, remote: &str) -> Result<Context, Failure> {
+    if !id.is_empty() {
+        let (builder, id) = (builder.clone(), id.to_owned());
+        return blocking(move || builder.contexts().take(&id)).await;
+    }
+    if remote.is_empty() {
+        return Ok(Context::default());
+    }
+    if hull_build::is_git(remote) {
+        return Ok(hull_build::git(builder.root(), remote, Checkout::default()).await?);
+    }
+    super::classic::fetched(builder, remote).await
+}
+
+struct Told(mpsc::Sender<io::Result<Bytes>>);
+
+impl Told {
+    async fn send(&self, message: &BuildMessage) {
+        let mut bytes = serde_json::to_vec(message).unwrap_or_default();
+        bytes.push(b'\n');
+        let _ = self.0.send(Ok(bytes.into())).await;
+    }
+
+    async fn findings(&self, findings: &[Finding]) {
+        for finding in findings {
+            let told = BuildFinding {
+                rule: finding.rule.name().into(),
+                description: finding.rule.description().into(),
+                url: finding.rule.url(),
+                message: finding.message.clone(),
+                fix: finding.fix.clone(),
+                line: finding.span.start.line,
+                end_line: finding.span.end_line,
+            };
+            self.send(&BuildMessage::Finding(told)).await;
+        }
+    }
+
+    async fn event(&self, event: Event) {
+        let message = match event {
+            Event::Findings(findings) => return self.findings(&findings).await,
+            Event::Begin(step) => BuildMessage::Begin(BuildStep {
+                id: step.id,
+                name: step.name,
+                text: step.text,
+                line: step.span.start.line,
+                end_line: step.span.end_line,
+            }),
+            Event::Running { .. } => return,
+            Event::Output { step, stderr, bytes } => {
+                BuildMessage::Output { step, stderr, text: String::from_utf8_lossy(&bytes).into_owned() }
+            }
+            Event::Status { step, message } => BuildMessage::Status { step, message },
+            Event::End { step, cached, .. } => BuildMessage::End { step, cached },
+            Event::Failed { step, error } => BuildMessage::Failed { step, error },
+        };
+        self.send(&message).await;
+    }
+}

@@ -1,0 +1,21 @@
+//! Builds: Docker's classic `POST /build`, Hull's own routes, and what the build cache holds.
+
+mod cache;
+mod classic;
+mod hull;
+mod parameters;
+
+use crate::router::Router;
+use hull_build::Builder;
+
+pub fn register(router: &mut Router, builder: &Builder) {
+    router.add("POST /build", builder, classic::build);
+    router.add("POST /build/cancel", builder, classic::cancel);
+    router.add("POST /hull/contexts", builder, hull::offer);
+    router.add("POST /hull/contexts/{id}", builder, hull::fill);
+    router.add("POST /hull/build", builder, hull::build);
+    router.add("GET /hull/tree", builder, hull::tree);
+    router.add("POST /build/prune", builder, cache::prune);
+}
+
+pub use cache::records;

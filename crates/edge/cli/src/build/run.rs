@@ -1,0 +1,252 @@
+//! One build, from its flags to its result.
+
+use super::output::{self, Output};
+use super::show::{Form, Show};
+use super::{classic, context, options, send, verify};
+use crate::failure::{Failure, file_error};
+use crate::matches::Matches;
+use crate::session::Session;
+use crate::streams;
+use hull_api_types::build::{BuildMessage, BuildOptions};
+use hull_client::{Client, Method};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Where a context comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Directory(PathBuf),
+    /// A URL or git reference: the daemon gets it.
+    Remote(String),
+    /// A Dockerfile alone, or a tar, on standard input.
+    Input,
+}
+
+impl Source {
+    pub fn of(text: &str) -> Self {
+        let remote = text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/");
+        match text {
+            "-" => Self::Input,
+            text if remote && !Path::new(text).exists() => Self::Remote(text.to_owned()),
+            text => Self::Directory(text.into()),
+        }
+    }
+}
+
+/// A build's context and its Dockerfile.
+pub struct Wanted {
+    pub source: Source,
+    pub dockerfile: Option<String>,
+    pub dockerfile_name: String,
+    pub dockerfile_path: Option<PathBuf>,
+}
+
+/// How it ended.
+pub struct Finished {
+    pub image: String,
+    pub top: String,
+}
+
+pub async fn build(session: &Session, matches: &Matches) -> Result<(), Failure> {
+    let form = Form::of(matches.text("progress"), matches.switch("quiet"))?;
+    let outputs = output::read(matches)?;
+    let mut options = options::read(session, matches)?;
+    options.tags.extend(outputs.iter().flat_map(Output::names));
+    options.without_image = !outputs.is_empty() && !outputs.iter().any(Output::needs_image);
+    let wanted = wanted(matches)?;
+    let client = session.client().await?;
+    let mut show = Show::new(form);
+    let source = wanted.dockerfile.clone().unwrap_or_default();
+    let check = options.check_only;
+    let Some(finished) = hull(client, matches, &wanted, &mut options, &mut show).await? else {
+        return classic::build(session, matches, &wanted, &options, form).await;
+    };
+    if check {
+        let found = show.report(&wanted.dockerfile_name, &source);
+        if !found {
+            streams::print_line("Check complete, no warnings found.");
+        }
+        return if found { Err(Failure::silent(1)) } else { Ok(()) };
+    }
+    show.findings();
+    for output in &outputs {
+        output.write(client, &finished, &options).await?;
+    }
+    if matches.switch("verify") {
+        verify::verify(client, matches, &wanted, &options, &finished).await?;
+    }
+    note(matches, &finished, &options)?;
+    if matches.switch("push") {
+        output::push(session, client, &options.tags).await?;
+    }
+    if form == Form::Quiet && !finished.image.is_empty() {
+        streams::print_line(&finished.image);
+    }
+    Ok(())
+}
+
+/// `--iidfile`, `--metadata-file`.
+fn note(matches: &Matches, finished: &Finished, options: &BuildOptions) -> Result<(), Failure> {
+    let write = |path: &str, text: String| {
+        std::fs::write(path, text).map_err(|error| Failure::new(file_error("open", path, &error)))
+    };
+    match matches.text("iidfile") {
+        "" => {}
+        path => write(path, finished.image.clone())?,
+    }
+    match matches.text("metadata-file") {
+        "" => {}
+        path => {
+            let document = serde_json::json!({
+                "containerimage.config.digest": finished.image,
+                "containerimage.digest": finished.image,
+                "image.name": options.tags.join(","),
+            });
+            write(path, format!("{document:#}\n"))?;
+        }
+    }
+    Ok(())
+}
+
+fn wanted(matches: &Matches) -> Result<Wanted, Failure> {
+    let source = Source::of(matches.argument(0));
+    let file = matches.text("file");
+    if file == "-" {
+        if source == Source::Input {
+            return Err("invalid argument: can't use stdin for both build context and dockerfile".into());
+        }
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
+        return Ok(Wanted {
+            source,
+            dockerfile: Some(text),
+            dockerfile_name: "Dockerfile".into(),
+            dockerfile_path: None,
+        });
+    }
+    let Source::Directory(root) = &source else {
+        let name = if file.is_empty() { "Dockerfile" } else { file };
+        return Ok(Wanted { source, dockerfile: None, dockerfile_name: name.into(), dockerfile_path: None });
+    };
+    if !root.is_dir() {
+        let text =
+            format!("ERROR: unable to prepare context: path {:?} not found", root.display().to_string());
+        return Err(Failure::new(text));
+    }
+    let path = match file {
+        // Older projects have it in lower case.
+        "" => [root.join("Dockerfile"), root.join("dockerfile")].into_iter().find(|path| path.exists()),
+        file => Some(PathBuf::from(file)),
+    };
+    let path = path.unwrap_or_else(|| root.join("Dockerfile"));
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::new(format!("ERROR: failed to read dockerfile: {}", file_error("open", &path, &error)))
+    })?;
+    let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+    Ok(Wanted { source, dockerfile: Some(text), dockerfile_name: name, dockerfile_path: Some(path) })
+}
+
+/// Builds by Hull's routes; `None` where the engine has none.
+pub async fn hull(
+    client: &Client,
+    matches: &Matches,
+    wanted: &Wanted,
+    options: &mut BuildOptions,
+    show: &mut Show,
+) -> Result<Option<Finished>, Failure> {
+    options.dockerfile_name.clone_from(&wanted.dockerfile_name);
+    options.dockerfile = wanted.dockerfile.clone().unwrap_or_default();
+    show.internal(
+        &format!("load build definition from {}", wanted.dockerfile_name),
+        &format!("transferring dockerfile: {}B", options.dockerfile.len()),
+        Instant::now(),
+    );
+    match &wanted.source {
+        Source::Remote(remote) => options.remote.clone_from(remote),
+        Source::Input => {
+            let mut bytes = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut bytes)
+                .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
+            match String::from_utf8(bytes) {
+                Ok(text) if !text.contains('\0') => options.dockerfile = text,
+                _ => return Err("a tar on standard input: unpack it, or give its URL".into()),
+            }
+        }
+        Source::Directory(root) if !options.check_only => {
+            let Some(id) =
+                directory(client, root, wanted.dockerfile_path.as_deref(), "build context", show).await?
+            else {
+                return Ok(None);
+            };
+            options.context = id;
+        }
+        Source::Directory(_) => {}
+    }
+    for text in matches.list("build-context") {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::new(format!("invalid build context {text}: expected name=path")))?;
+        let value = match Source::of(value) {
+            Source::Directory(root) => {
+                let root = root.as_path();
+                let sent = directory(client, root, None, &format!("context {name}"), show).await?;
+                let Some(id) = sent else { return Ok(None) };
+                id
+            }
+            _ => value.to_owned(),
+        };
+        options.contexts.insert(name.to_owned(), value);
+    }
+    solve(client, options, show).await
+}
+
+async fn directory(
+    client: &Client,
+    root: &Path,
+    dockerfile: Option<&Path>,
+    name: &str,
+    show: &mut Show,
+) -> Result<Option<String>, Failure> {
+    let began = Instant::now();
+    let ignore = context::ignore(root, dockerfile)?;
+    let walked = context::walk(root, &ignore)?;
+    match send::context(client, walked).await {
+        Ok((id, sent)) => {
+            let detail = format!(
+                "transferring {} files: {}",
+                sent.files,
+                hull_types::size::decimal(sent.bytes as f64)
+            );
+            show.internal(&format!("load {name}"), &detail, began);
+            Ok(Some(id))
+        }
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn solve(
+    client: &Client,
+    options: &BuildOptions,
+    show: &mut Show,
+) -> Result<Option<Finished>, Failure> {
+    let sent = client.request(Method::POST, "/hull/build").json(options).send().await;
+    let mut messages = match sent {
+        Ok(response) => response.messages::<BuildMessage>(),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    while let Some(message) = messages.next().await? {
+        show.message(&message);
+        match message {
+            BuildMessage::Done { image, top } => return Ok(Some(Finished { image, top })),
+            BuildMessage::Error(error) => return Err(show.failure(&error)),
+            _ => {}
+        }
+    }
+    Err("the engine ended the build without a word: see its log".into())
+}

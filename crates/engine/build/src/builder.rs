@@ -1,0 +1,338 @@
+//! The builder: what all builds share, and the way of one.
+
+use crate::build::{Build, blocking, lock, new_id};
+use crate::cache::{Cache, CacheRecord};
+use crate::contexts::Contexts;
+use crate::error::{Error, Result};
+use crate::plan;
+use crate::progress::{Event, Progress};
+use crate::request::{BuildRequest, NamedContext};
+use crate::stage::State;
+use hull_api_types::AuthConfig;
+use hull_container::Containers;
+use hull_dockerfile::lint::{Facts, Finding, lint};
+use hull_dockerfile::{Dockerfile, Globals, Mount, Sharing};
+use hull_image::Images;
+use hull_registry_client::Registry;
+use hull_snapshot::Snapshotter;
+use hull_types::oci::image::{Descriptor, ImageConfig};
+use hull_types::{ChainId, Digest, ImageRef, Platform};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Mutex as AsyncMutex;
+
+/// Where the builder keeps things.
+#[derive(Debug, Clone)]
+pub struct BuilderConfig {
+    /// Contexts, caches of RUN steps, mounts: on disk.
+    pub root: PathBuf,
+    /// Secrets for the time of a step: in memory (the daemon's exec root).
+    pub exec_root: PathBuf,
+}
+
+/// The builder. Cheap to clone.
+#[derive(Clone)]
+pub struct Builder {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all builds share.
+pub(crate) struct Inner {
+    pub(crate) root: PathBuf,
+    pub(crate) exec_root: PathBuf,
+    pub(crate) cache: Cache,
+    pub(crate) images: Images,
+    pub(crate) containers: Containers,
+    pub(crate) snapshotter: Arc<dyn Snapshotter>,
+    pub(crate) registry: Registry,
+    pub(crate) contexts: Contexts,
+    locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
+}
+
+/// What a build came to.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The image, unless only its layers were wanted.
+    pub image: Option<Digest>,
+    /// The configuration.
+    pub config: ImageConfig,
+    /// The topmost layer.
+    pub top: Option<ChainId>,
+    /// What the lint rules found.
+    pub findings: Vec<Finding>,
+}
+
+impl Builder {
+    /// Opens the builder, and sweeps what a killed daemon left half done.
+    pub fn open(
+        config: BuilderConfig,
+        cache: Cache,
+        images: Images,
+        containers: Containers,
+        snapshotter: Arc<dyn Snapshotter>,
+        registry: Registry,
+    ) -> Result<Self> {
+        let BuilderConfig { root, exec_root } = config;
+        sweep(&root, &exec_root);
+        for directory in [root.join("tmp"), root.join("mounts"), root.join("caches")] {
+            use std::os::unix::fs::DirBuilderExt;
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+            made.map_err(Error::io(format!("make {}", directory.display())))?;
+        }
+        let locks = Mutex::default();
+        let contexts = Contexts::new(&root, cache.limit() / 4);
+        let inner =
+            Inner { root, exec_root, cache, images, containers, snapshotter, registry, contexts, locks };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A nameless file to keep a context in.
+    pub fn spool(&self) -> Result<std::fs::File> {
+        crate::build::spool(&self.inner.root)
+    }
+
+    /// Where contexts that clients keep here are.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// The registry's client, for contexts of the web.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// The contexts that clients sent.
+    pub fn contexts(&self) -> &Contexts {
+        &self.inner.contexts
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &Cache {
+        &self.inner.cache
+    }
+
+    /// Reads the Dockerfile and applies the lint rules; nothing is built.
+    pub fn check(&self, request: &BuildRequest) -> Result<(Dockerfile, Vec<Finding>)> {
+        let (file, globals) = read(request)?;
+        let findings = findings(&file, &globals, request);
+        Ok((file, findings))
+    }
+
+    /// Builds. Dropping the future ends the build: its processes are killed, nothing of it stays but finished steps
+    /// in the cache.
+    pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<Built> {
+        let (file, globals) = read(&request)?;
+        let findings = findings(&file, &globals, &request);
+        let fails =
+            request.check.as_ref().or(file.directives.check.as_ref()).is_some_and(|check| check.error);
+        progress.tell(Event::Findings(findings.clone())).await;
+        if fails && !findings.is_empty() {
+            return Err(Error::invalid("lint violation found for rules: ".to_owned() + &names(&findings)));
+        }
+        let contexts = &request.contexts;
+        let plan = plan::plan(&file, &request.target, &globals, &|name| contexts.contains_key(name))?;
+        let build = Arc::new(Build::new(Arc::clone(&self.inner), request, file, plan, globals, progress)?);
+        let ended = Ended(Arc::clone(&build));
+        let state = build.run().await?;
+        let own = Arc::clone(&build);
+        let built = blocking(move || record(&own, &state, findings)).await;
+        drop(ended);
+        built
+    }
+
+    /// Removes cached steps that `may_go` admits until at most `keep` bytes are left, and with `all` the caches of
+    /// RUN steps too. What went, and how many bytes that freed.
+    pub async fn prune(
+        &self,
+        keep: u64,
+        all: bool,
+        may_go: impl Fn(&CacheRecord) -> bool + Send + 'static,
+    ) -> Result<(Vec<CacheRecord>, u64)> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let before = inner.cache.size();
+            let gone = inner.cache.prune(keep, may_go)?;
+            let mut freed = before.saturating_sub(inner.cache.size());
+            inner.images.forget_cached();
+            if all {
+                freed += inner.prune_caches() + inner.contexts.prune();
+            }
+            Ok((gone, freed))
+        })
+        .await
+    }
+
+    /// Bytes of the cache: layers of steps and directories of `--mount=type=cache`.
+    pub fn cache_size(&self) -> u64 {
+        self.inner.cache.size() + self.inner.caches_size() + self.inner.contexts.size()
+    }
+
+    /// The tree that a build came to, as one archive without whiteouts.
+    pub fn export(&self, top: Option<&ChainId>, to: &mut dyn std::io::Write) -> Result<()> {
+        let Some(top) = top else {
+            hull_archive::Writer::new(to).finish()?;
+            return Ok(());
+        };
+        let mut rootfs = self.inner.snapshotter.view(Some(top))?;
+        crate::build::without_skeleton(&mut rootfs);
+        let mounted = hull_sys::mount_rootfs(&rootfs).map_err(Error::io("mount the layers of a stage"))?;
+        hull_archive::export(std::os::fd::AsFd::as_fd(&mounted), to)?;
+        Ok(())
+    }
+}
+
+/// Keeps the cache's rows whatever becomes of the build: what a failed one finished is there for the next.
+struct Ended(Arc<Build>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let keys = self.0.used_keys();
+        match self.0.builder.cache.commit(&keys) {
+            Ok(true) => {
+                let images = self.0.builder.images.clone();
+                std::thread::spawn(move || images.forget_cached());
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the build cache could not be written"),
+        }
+    }
+}
+
+fn names(findings: &[Finding]) -> String {
+    let mut names: Vec<&str> = findings.iter().map(|finding| finding.rule.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}
+
+fn read(request: &BuildRequest) -> Result<(Dockerfile, Globals)> {
+    let file = Dockerfile::parse(&request.dockerfile_name, &request.dockerfile).map_err(|error| {
+        let excerpt = error.excerpt(&request.dockerfile);
+        Error::Parse { error, excerpt }
+    })?;
+    let globals = Globals::of(&file, &request.args, &predefined(request)).map_err(Error::Invalid)?;
+    Ok((file, globals))
+}
+
+fn findings(file: &Dockerfile, globals: &Globals, request: &BuildRequest) -> Vec<Finding> {
+    let facts = Facts { globals: globals.clone(), check: request.check.clone(), ..Facts::default() };
+    lint(file, &facts)
+}
+
+/// The platform arguments.
+fn predefined(request: &BuildRequest) -> BTreeMap<String, String> {
+    let target = request.platform.clone().unwrap_or_else(Platform::host);
+    let mut values = BTreeMap::new();
+    for (prefix, platform) in [("BUILD", Platform::host()), ("TARGET", target)] {
+        values.insert(format!("{prefix}PLATFORM"), platform.to_string());
+        values.insert(format!("{prefix}OS"), platform.os);
+        values.insert(format!("{prefix}ARCH"), platform.architecture);
+        values.insert(format!("{prefix}VARIANT"), platform.variant);
+    }
+    let stage = if request.target.is_empty() { "default" } else { &request.target };
+    values.insert("TARGETSTAGE".into(), stage.to_owned());
+    values
+}
+
+/// Records the image.
+fn record(build: &Build, state: &State, findings: Vec<Finding>) -> Result<Built> {
+    let config = build.final_config(state);
+    let top = state.top.clone();
+    if build.request.without_image {
+        return Ok(Built { image: None, config, top, findings });
+    }
+    let making = &build.making;
+    let mut layers: Vec<Descriptor> = match &state.base {
+        Some(base) => making.layers_of(base.as_str())?,
+        None => Vec::new(),
+    };
+    for made in &state.made {
+        layers.push(making.kept(&made.diff_id)?);
+    }
+    let mut names = build.request.tags.iter();
+    let id = making.image(&config, layers, names.next())?;
+    for name in names {
+        build.builder.images.tag(id.as_str(), &name.familiar_name(), name.tag().unwrap_or("latest"))?;
+    }
+    Ok(Built { image: Some(id), config, top, findings })
+}
+
+impl Inner {
+    /// The credentials for an image's registry.
+    pub(crate) fn auth_for(
+        &self,
+        given: &BTreeMap<String, AuthConfig>,
+        reference: &ImageRef,
+    ) -> Option<AuthConfig> {
+        let domain = reference.domain();
+        let names = match domain {
+            "docker.io" => vec!["https://index.docker.io/v1/", "index.docker.io", "docker.io"],
+            other => vec![other],
+        };
+        names.iter().find_map(|name| given.get(*name)).cloned()
+    }
+
+    /// The lock of a cache that one step uses at a time.
+    pub(crate) fn cache_lock(&self, id: &str) -> Arc<AsyncMutex<()>> {
+        Arc::clone(lock(&self.locks).entry(id.to_owned()).or_default())
+    }
+
+    /// The directory of a `--mount=type=cache`.
+    pub(crate) fn cache_directory(&self, mount: &Mount) -> Result<PathBuf> {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        let name = match mount.sharing {
+            // Everybody else's stays out of it.
+            Sharing::Private => format!("{}-{}", digest(&mount.id), new_id()?),
+            _ => digest(&mount.id),
+        };
+        let path = self.root.join("caches").join(name);
+        let failed = || Error::io(format!("make the cache {}", path.display()));
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => {
+                let (uid, gid) = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
+                std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(failed())?;
+                let mode = std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755));
+                std::fs::set_permissions(&path, mode).map_err(failed())?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed()(error)),
+        }
+        Ok(path)
+    }
+
+    fn caches_size(&self) -> u64 {
+        hull_archive::measure(&self.root.join("caches")).map_or(0, |measure| measure.size)
+    }
+
+    fn prune_caches(&self) -> u64 {
+        let size = self.caches_size();
+        let Ok(entries) = std::fs::read_dir(self.root.join("caches")) else { return 0 };
+        for entry in entries.flatten() {
+            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "a build's cache could not be removed");
+            }
+        }
+        size.saturating_sub(self.caches_size())
+    }
+}
+
+fn digest(text: &str) -> String {
+    hull_content::digest_of(text.as_bytes()).hex().to_owned()
+}
+
+fn sweep(root: &Path, exec_root: &Path) {
+    if let Ok(entries) = std::fs::read_dir(root.join("mounts")) {
+        for entry in entries.flatten() {
+            let _ = rustix::mount::unmount(entry.path(), rustix::mount::UnmountFlags::DETACH);
+            let _ = std::fs::remove_dir(entry.path()).or_else(|_| std::fs::remove_file(entry.path()));
+        }
+    }
+    let _ = std::fs::remove_dir_all(root.join("tmp"));
+    let _ = std::fs::remove_dir_all(exec_root.join("build"));
+}
+
+/// A context that a client named: `docker-image://name`.
+pub fn named_image(text: &str) -> Option<NamedContext> {
+    text.strip_prefix("docker-image://").map(|name| NamedContext::Image(name.to_owned()))
+}

@@ -1,0 +1,157 @@
+//! From a stream of tar to a layer: one thread writes it, another reads, hashes and stores it.
+
+use crate::cache::Made;
+use crate::error::{Error, Result};
+use hull_archive::{Archive, Entry, Time, Writer};
+use hull_image::Making;
+use hull_snapshot::Snapshotter;
+use hull_types::ChainId;
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+const PIECE: usize = 256 << 10;
+/// What an archive without members is as long as.
+const EMPTY: usize = 1024;
+
+/// Makes a layer of what `write` writes, upon `parent`. `None` where that is nothing.
+///
+/// Where the driver keeps the tar, that is the blob too; otherwise it is written as a blob beside.
+pub(crate) fn commit(
+    snapshotter: &dyn Snapshotter,
+    making: &Making,
+    parent: Option<&ChainId>,
+    write: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
+) -> Result<Option<Made>> {
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(4);
+        let writer = scope.spawn(move || {
+            let mut pieces = Pieces { sender, buffer: Vec::with_capacity(PIECE), unread: false };
+            let written =
+                write(&mut pieces).and_then(|()| pieces.flush().map_err(Error::io("write a layer")));
+            (written, pieces.unread)
+        });
+        let made = consume(snapshotter, making, parent, receiver);
+        match writer.join() {
+            // The reader gave up, and knows why.
+            Ok((Err(_), true)) if made.is_err() => made,
+            // The reader only saw a stream that ended early.
+            Ok((written, _)) => written.and(made),
+            Err(_) => Err(Error::io("write a layer")(io::Error::other("the writing thread broke"))),
+        }
+    })
+}
+
+fn consume(
+    snapshotter: &dyn Snapshotter,
+    making: &Making,
+    parent: Option<&ChainId>,
+    receiver: Receiver<Vec<u8>>,
+) -> Result<Option<Made>> {
+    let Ok(first) = receiver.recv() else { return Ok(None) };
+    let mut reader = PieceReader { receiver, piece: first, at: 0 };
+    if reader.piece.len() <= EMPTY {
+        return Ok(None);
+    }
+    let keeps_tars = snapshotter.name() == "erofs";
+    if keeps_tars {
+        let added = snapshotter.add(parent, &mut reader)?;
+        if let Some(tar) = snapshotter.tar(&added.chain)? {
+            making.adopt(&tar, &added.diff_id)?;
+        }
+        return Ok(Some(made(added)));
+    }
+    let blob = making.layer(|to| {
+        io::copy(&mut reader, &mut &mut *to)
+            .map(drop)
+            .map_err(|error| hull_image::ImageError::Archive(hull_archive::Error::Write(error)))
+    })?;
+    let mut file = making.open(&blob)?;
+    Ok(Some(made(snapshotter.add(parent, &mut file)?)))
+}
+
+fn made(added: hull_snapshot::Added) -> Made {
+    Made { diff_id: added.diff_id, chain: added.chain, size: added.size, tar_size: added.tar_size }
+}
+
+struct Pieces {
+    sender: SyncSender<Vec<u8>>,
+    buffer: Vec<u8>,
+    // Nobody reads any more.
+    unread: bool,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > PIECE {
+            self.flush()?;
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
+        self.sender.send(piece).map_err(|_| {
+            self.unread = true;
+            io::ErrorKind::BrokenPipe.into()
+        })
+    }
+}
+
+struct PieceReader {
+    receiver: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Read for PieceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            match self.receiver.recv() {
+                Ok(piece) => (self.piece, self.at) = (piece, 0),
+                Err(_) => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.piece.len() - self.at);
+        buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// Passes an archive on with later times set back to `epoch`, and without the entries `left_out`.
+pub(crate) fn clamp(
+    from: impl Read,
+    epoch: i64,
+    left_out: &BTreeSet<Vec<u8>>,
+    to: &mut dyn Write,
+) -> Result<()> {
+    let mut archive = Archive::new(from);
+    let mut writer = Writer::new(to);
+    while let Some(mut entry) = archive.next_entry()? {
+        if left_out.contains(entry.name.strip_suffix(b"/").unwrap_or(&entry.name)) {
+            continue;
+        }
+        set_back(&mut entry, epoch);
+        writer.entry(&entry)?;
+        loop {
+            let piece = archive.contents()?;
+            if piece.is_empty() {
+                break;
+            }
+            writer.contents(piece)?;
+        }
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+fn set_back(entry: &mut Entry, epoch: i64) {
+    if entry.mtime.seconds >= epoch {
+        entry.mtime = Time { seconds: epoch, nanoseconds: 0 };
+    }
+    entry.atime = None;
+}
