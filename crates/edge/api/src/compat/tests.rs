@@ -29,11 +29,14 @@ fn the_newest_version_is_left_alone() {
 fn create_climbs_all_boundaries() {
     let old = json!({
         "Image": "bb", "MacAddress": "02:00:00:00:00:01",
-        "HostConfig": { "AutoRemove": true, "ConsoleSize": [1, 2], "Mounts": [{ "Type": "bind", "ReadOnly": true }] }
+        "HostConfig": { "AutoRemove": true, "ConsoleSize": [1, 2], "Mounts": [{ "Type": "bind", "ReadOnly": true }, { "Type": "bind", "BindOptions": {} }] }
     });
     let host = json!({
         "AutoRemove": false, "IpcMode": "shareable", "CgroupnsMode": "host",
-        "Mounts": [{ "Type": "bind", "ReadOnly": true, "BindOptions": { "ReadOnlyNonRecursive": true } }]
+        "Mounts": [
+            { "Type": "bind", "ReadOnly": true, "BindOptions": { "ReadOnlyNonRecursive": true } },
+            { "Type": "bind", "BindOptions": {} },
+        ]
     });
     let endpoints = json!({ "EndpointsConfig": { "bridge": { "MacAddress": "02:00:00:00:00:01" } } });
     let new = json!({ "Image": "bb", "HostConfig": host, "NetworkingConfig": endpoints });

@@ -79,11 +79,15 @@ fn limit_read_only_binds(body: &mut Value) -> Result<(), Failure> {
         if mount.get("Type").and_then(Value::as_str) != Some("bind") {
             continue;
         }
+        let read_only = mount.get("ReadOnly") == Some(&json!(true));
         let Some(options) = object(mount, "BindOptions") else { continue };
         if options.get("ReadOnlyForceRecursive") == Some(&json!(true)) {
             return Err(Failure::invalid("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer"));
         }
-        options.insert("ReadOnlyNonRecursive".into(), true.into());
+        // Of a mount that may be written, it says nothing.
+        if read_only {
+            options.insert("ReadOnlyNonRecursive".into(), true.into());
+        }
     }
     Ok(())
 }
