@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::followed::Followed;
 use crate::settings::{NetworkEntry, Servers, Settings, host_servers};
 use crate::table::Names;
 use crate::watched::Watched;
@@ -20,7 +21,7 @@ const FALLBACK: [IpAddr; 2] =
 #[derive(Debug)]
 pub struct Directory {
     settings: Watched<Settings>,
-    names: Vec<Watched<Names>>,
+    names: Vec<Followed>,
     host: Option<Watched<Vec<IpAddr>>>,
     host_looked_at: Option<Instant>,
 }
@@ -66,7 +67,7 @@ impl Directory {
             self.follow_settings();
         }
         for names in &mut self.names {
-            names.refresh(|text| Names::read(text).ok());
+            names.refresh();
         }
         if let Some(host) = &mut self.host
             && self.host_looked_at.is_none_or(|then| then.elapsed() >= HOST_EVERY)
@@ -93,7 +94,7 @@ impl Directory {
         for network in &settings.networks {
             let path = settings.names.join(&network.id);
             let known = before.iter().position(|names| names.path() == path);
-            self.names.push(known.map_or_else(|| Watched::new(path), |index| before.swap_remove(index)));
+            self.names.push(known.map_or_else(|| Followed::new(path), |index| before.swap_remove(index)));
         }
         match &settings.servers {
             Servers::Host(path) if self.host.as_ref().is_some_and(|host| host.path() == path) => {}
@@ -173,7 +174,11 @@ mod tests {
     fn directory(settings: &str, networks: &[(&str, &str)]) -> (Directory, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         for (id, text) in networks {
-            std::fs::write(folder.path().join(id), format!("hull-names 1\n{text}")).unwrap();
+            std::fs::write(folder.path().join(id), {
+                let lines: String = text.lines().map(|line| format!("+{line}\n")).collect();
+                format!("hull-names 2\n{lines}")
+            })
+            .unwrap();
         }
         let path = folder.path().join("settings");
         std::fs::write(&path, format!("hull-resolver 1\nnames {}\n{settings}", folder.path().display()))
@@ -220,8 +225,9 @@ mod tests {
     #[test]
     fn changes_are_followed() {
         let (mut directory, folder) = directory("network 0 aa front\n", &[("aa", "10.1.0.2 web\n")]);
-        std::fs::write(folder.path().join("aa"), "hull-names 1\n10.1.0.2 renamed\n").unwrap();
-        std::fs::write(folder.path().join("bb"), "hull-names 1\n10.2.0.2 new\n").unwrap();
+        std::fs::write(folder.path().join("new"), "hull-names 2\n+10.1.0.2 renamed\n").unwrap();
+        std::fs::rename(folder.path().join("new"), folder.path().join("aa")).unwrap();
+        std::fs::write(folder.path().join("bb"), "hull-names 2\n+10.2.0.2 new\n").unwrap();
         directory.refresh();
         assert_eq!((here(&directory, "web").len(), here(&directory, "renamed").len()), (0, 1));
         let text = format!("hull-resolver 1\nnames {}\nnetwork 0 bb b\n", folder.path().display());

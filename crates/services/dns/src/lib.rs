@@ -1,8 +1,8 @@
 //! The resolver at 127.0.0.11: names of a container's neighbours, and everything else from the servers outside.
 //!
 //! ```text
-//!  daemon ── Names, Settings ──▶ <exec-root>/network/names/<network>, …/resolvers/<container>   (renamed into place)
-//!                                       │ looked at again when they change
+//!  daemon ── Names, Settings ──▶ <exec-root>/network/names/<network>, …/resolvers/<container>
+//!                                       │ appended to, or renamed into place: looked at again when they change
 //!  container ─ 127.0.0.11:53 ─▶ Resolver (in the container's shim)
 //!                 redirect      ├─ Query (hardened) ─▶ answer ─▶ A, AAAA, PTR of the networks' names
 //!                 (nftables)    └─ forward ─▶ upstream servers, the next one asked before the first has given up
@@ -28,7 +28,9 @@
 mod answer;
 mod directory;
 mod error;
+mod followed;
 mod forward;
+mod journal;
 mod message;
 mod name;
 mod namespaces;
@@ -43,6 +45,7 @@ mod watched;
 pub use answer::{Answer, answer};
 pub use directory::{Directory, Known};
 pub use error::{Error, Result};
+pub use journal::Journal;
 pub use message::{Kind, Malformed, Query, truncated};
 pub use server::{Ready, Resolver};
 pub use settings::{Link, NetworkEntry, Servers, Settings};

@@ -31,8 +31,8 @@ fn seeds() -> Vec<Vec<u8>> {
 #[test]
 fn mutated_messages_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
-    let many: String = (0..200).map(|n| format!("172.18.0.{n} web web{n}\n")).collect();
-    std::fs::write(folder.path().join("aa"), format!("hull-names 1\n{many}")).unwrap();
+    let many: String = (0..200).map(|n| format!("+172.18.0.{n} web web{n}\n")).collect();
+    std::fs::write(folder.path().join("aa"), format!("hull-names 2\n{many}")).unwrap();
     let settings = folder.path().join("settings");
     let text =
         format!("hull-resolver 1\nnames {}\nnetwork 0 aa net\nserver 10.0.0.1\n", folder.path().display());

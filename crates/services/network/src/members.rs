@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::endpoint::{Endpoint, Sandbox};
+use crate::endpoint::Sandbox;
 use crate::networks::Networks;
 
 /// A running container's place in a network whose containers know each other by names.
@@ -26,11 +26,12 @@ impl Networks {
     /// predefined ones) or isn't there.
     pub fn members(&self, network_id: &str) -> Vec<Member> {
         let state = self.state();
-        let member = |sandbox: &Sandbox| {
-            let endpoint = sandbox.endpoint(network_id).filter(|endpoint| endpoint.has_names)?;
-            Some(member(sandbox, endpoint))
-        };
-        state.members(network_id).filter_map(member).collect()
+        state.members(network_id).filter_map(|sandbox| member(sandbox, network_id)).collect()
+    }
+
+    /// One of them.
+    pub(crate) fn member(&self, network_id: &str, container_id: &str) -> Option<Member> {
+        member(self.state().sandboxes.get(container_id)?, network_id)
     }
 
     /// The ids of the networks with names that a running container is in, in the order of its interfaces.
@@ -47,8 +48,9 @@ impl Networks {
     }
 }
 
-fn member(sandbox: &Sandbox, endpoint: &Endpoint) -> Member {
-    Member {
+fn member(sandbox: &Sandbox, network_id: &str) -> Option<Member> {
+    let endpoint = sandbox.endpoint(network_id).filter(|endpoint| endpoint.has_names)?;
+    Some(Member {
         container_id: sandbox.container_id.clone(),
         name: sandbox.name.clone(),
         names: endpoint.names(sandbox),
@@ -60,5 +62,5 @@ fn member(sandbox: &Sandbox, endpoint: &Endpoint) -> Member {
             IpAddr::V6(address) => Some(address),
             IpAddr::V4(_) => None,
         }),
-    }
+    })
 }

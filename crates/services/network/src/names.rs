@@ -1,14 +1,16 @@
 //! What containers' resolvers are told: who is in each network, and each container's networks and servers.
 //!
-//! Files under `<exec_root>/network`, each replaced by rename, read by the resolvers in the containers' shims whether
-//! or not a daemon is there: `names/<network id>`, one for all its members, and `resolvers/<container id>`.
+//! Files under `<exec_root>/network`, read by the resolvers in the containers' shims whether or not a daemon is there:
+//! `names/<network id>`, one for all its members, to which changes are appended, and `resolvers/<container id>`,
+//! replaced by rename.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use hull_dns::{Entry, Link, Names, NetworkEntry, Servers, Settings};
+use hull_dns::{Entry, Journal, Link, NetworkEntry, Servers, Settings};
 
 use crate::endpoint::Sandbox;
 use crate::files::{self, Resolver};
@@ -32,27 +34,38 @@ impl Networks {
     /// Tells of a change in every network with names that the container is in.
     pub(crate) fn tell_of(&self, sandbox: &Sandbox) {
         for endpoint in sandbox.endpoints.iter().filter(|endpoint| endpoint.has_names) {
-            if let Err(error) = self.write_names(&endpoint.network_id) {
+            if let Err(error) = self.write_name(&endpoint.network_id, &sandbox.container_id) {
                 tracing::warn!(network = endpoint.network_name, %error, "the network's names are not up to date");
             }
         }
     }
 
-    /// Writes who is in a network now.
-    pub(crate) fn write_names(&self, network_id: &str) -> Result<()> {
+    /// Writes under which names a network has a container now, if at all: the same work however many are in it.
+    fn write_name(&self, network_id: &str, container_id: &str) -> Result<()> {
         // The last to write has seen the last change.
-        let _writing = self.inner.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = |member: crate::Member| Entry {
-            addresses: member
-                .ipv4
-                .map(IpAddr::from)
-                .into_iter()
-                .chain(member.ipv6.map(IpAddr::from))
-                .collect(),
-            names: member.names,
+        let mut journals = self.inner.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(journal) = journals.get_mut(network_id) else {
+            return self.write_names(&mut journals, network_id);
         };
-        let entries: Vec<Entry> = self.members(network_id).into_iter().map(entry).collect();
-        replace(&self.names_path().join(network_id), &Names::write(&entries))
+        let entry = self.member(network_id, container_id).map(entry);
+        journal
+            .set(container_id, entry.as_ref())
+            .map(drop)
+            .map_err(|source| self.names_not_written(network_id, source))
+    }
+
+    /// Writes who is in a network now.
+    fn write_names(&self, journals: &mut HashMap<String, Journal>, network_id: &str) -> Result<()> {
+        let members = self.members(network_id).into_iter();
+        let entries = members.map(|member| (member.container_id.clone(), entry(member)));
+        let journal = Journal::create(self.names_path().join(network_id), entries)
+            .map_err(|source| self.names_not_written(network_id, source))?;
+        journals.insert(network_id.to_owned(), journal);
+        Ok(())
+    }
+
+    fn names_not_written(&self, network_id: &str, source: std::io::Error) -> Error {
+        Error::File { act: "write", path: self.names_path().join(network_id), source }
     }
 
     /// Writes who is in each network, and forgets the networks that are no more.
@@ -69,11 +82,13 @@ impl Networks {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        named.iter().try_for_each(|id| self.write_names(id))
+        let mut journals = self.inner.names.lock().unwrap_or_else(PoisonError::into_inner);
+        named.iter().try_for_each(|id| self.write_names(&mut journals, id))
     }
 
     /// Forgets a network's names.
     pub(crate) fn remove_names(&self, network_id: &str) {
+        self.inner.names.lock().unwrap_or_else(PoisonError::into_inner).remove(network_id);
         let _ = fs::remove_file(self.names_path().join(network_id));
     }
 
@@ -122,6 +137,11 @@ impl Networks {
     fn resolver_path(&self, container_id: &str) -> PathBuf {
         self.inner.config.exec_root.join("network/resolvers").join(container_id)
     }
+}
+
+fn entry(member: crate::Member) -> Entry {
+    let addresses = member.ipv4.map(IpAddr::from).into_iter().chain(member.ipv6.map(IpAddr::from));
+    Entry { addresses: addresses.collect(), names: member.names }
 }
 
 /// `--link name:alias` on a network with names.

@@ -1,5 +1,6 @@
 //! The networks themselves: opening, listing, creating, removing.
 
+use std::collections::HashMap;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -39,8 +40,8 @@ pub(crate) struct Inner {
     pub events: EventBus,
     pub namespaces: Namespaces,
     pub records: Records,
-    /// Held while a network's names are written.
-    pub names: Mutex<()>,
+    /// The files of the networks' names; held while one is written.
+    pub names: Mutex<HashMap<String, hull_dns::Journal>>,
     // Order of locking: filter, then state; route alone.
     state: Mutex<State>,
     route: Mutex<RouteSocket>,
