@@ -302,3 +302,44 @@ fn only_changed_files_are_sent() {
     assert_eq!(inside(&world, "inc", "cat /x/a /x/d/b; ls /x"), "changed22Dockerfile\na\nd");
     world.stop();
 }
+
+#[test]
+fn add_takes_archives_apart_and_verifies_what_it_downloads() {
+    let world = World::start();
+    let dockerfile = "FROM busybox\nADD a.tgz b.tar.bz2 c.tar.xz d.tar plain.gz /x/\nADD --unpack=false d.tar /y/\n\
+                      ADD --checksum=sha256:SUM --chmod=644 http://127.0.0.1:8099/served/f.txt /z/\nCOPY d.tar /w\n";
+    let root = project(&world, "add", &[("served/f.txt", "from the web\n"), ("t/e", "e"), ("plain", "p")]);
+    world
+        .sh(&format!(
+            "cd {} && for n in 'a.tgz z' 'b.tar.bz2 j' 'c.tar.xz J' 'd.tar '; do set -- $n; mkdir -p t && echo $1 > t/$1.txt && tar -c$2f $1 t/$1.txt; done && \
+             gzip -k plain && mkdir s && mv served s/",
+            root.display()
+        ))
+        .ok();
+    let sum = world.sh(&format!("sha256sum {}/s/served/f.txt", root.display())).ok();
+    std::fs::write(root.join("Dockerfile"), dockerfile.replace("SUM", &sum[..64])).unwrap();
+    let mut command = world.command("python3");
+    command.args(["-m", "http.server", "8099", "--bind", "127.0.0.1", "--directory"]).arg(root.join("s"));
+    let mut server =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    eventually("the files are served", 10, || {
+        (world.sh("curl -sf -o /dev/null http://127.0.0.1:8099/served/f.txt").code == 0).then_some(())
+    });
+    let good = build(&world, Client::Hull, &root, &["-t", "add"]);
+    std::fs::write(root.join("Dockerfile"), dockerfile.replace("SUM", &"0".repeat(64))).unwrap();
+    let bad = build(&world, Client::Hull, &root, &[]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    good.ok();
+    let said = inside(
+        &world,
+        "add",
+        "cd /x && ls . t; ls /y; cat /z/f.txt; stat -c %a /z/f.txt; test -f /w && echo file",
+    );
+    assert_eq!(
+        said,
+        ".:\nplain.gz\nt\n\nt:\na.tgz.txt\nb.tar.bz2.txt\nc.tar.xz.txt\nd.tar.txt\nd.tar\nfrom the web\n644\nfile"
+    );
+    assert!(bad.expect_code(1).stderr.contains("digest mismatch"));
+    world.stop();
+}

@@ -26,7 +26,11 @@ pub(crate) async fn run(
 ) -> Result<StepExit> {
     let end = End { engine: Arc::clone(engine), id: step.id.clone(), task: Arc::default(), done: false };
     let result = drive(engine, step, output, &end).await;
-    end.clean_up(result.is_ok()).await;
+    match result.is_ok() {
+        // Its process ended: what it wrote can be looked at while the rest is taken away.
+        true => drop(tokio::spawn(end.clean_up(true))),
+        false => end.clean_up(false).await,
+    }
     result
 }
 
