@@ -250,7 +250,8 @@ impl Build {
         }
         let mut rootfs = self.builder.snapshotter.view(Some(top))?;
         without_skeleton(&mut rootfs);
-        let mounted = hull_sys::mount_rootfs(&rootfs).map_err(Error::io("mount the layers of a stage"))?;
+        let mounted = hull_sys::mount_rootfs(&rootfs, &self.builder.snapshotter.mounts(&rootfs));
+        let mounted = mounted.map_err(Error::io("mount the layers of a stage"))?;
         let tree = Arc::new(Tree::new(InRoot::new(mounted)));
         lock(&self.trees).insert(top.clone(), Arc::clone(&tree));
         Ok(tree)

@@ -176,7 +176,8 @@ impl Builder {
         };
         let mut rootfs = self.inner.snapshotter.view(Some(top))?;
         crate::build::without_skeleton(&mut rootfs);
-        let mounted = hull_sys::mount_rootfs(&rootfs).map_err(Error::io("mount the layers of a stage"))?;
+        let mounted = hull_sys::mount_rootfs(&rootfs, &self.inner.snapshotter.mounts(&rootfs));
+        let mounted = mounted.map_err(Error::io("mount the layers of a stage"))?;
         hull_archive::export(std::os::fd::AsFd::as_fd(&mounted), to)?;
         Ok(())
     }

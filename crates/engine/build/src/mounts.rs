@@ -248,7 +248,7 @@ fn mount_layers(
         return Ok(place);
     }
     let failed = || Error::io(format!("mount at {}", place.display()));
-    let mounted = hull_sys::mount_rootfs(&rootfs).map_err(failed())?;
+    let mounted = hull_sys::mount_rootfs(&rootfs, &builder.snapshotter.mounts(&rootfs)).map_err(failed())?;
     let target = InRoot::open_dir(&place).map_err(failed())?;
     hull_sys::mount::attach(&mounted, target.as_fd()).map_err(failed())?;
     placed.mounted.push(place.clone());

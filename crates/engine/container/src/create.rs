@@ -197,7 +197,7 @@ fn make_volumes(engine: &Engine, spec: &mut ContainerSpec, undo: &mut Undo<'_>) 
         }
         if view.is_none() {
             let rootfs = engine.snapshotter.view(spec.top.as_ref()).map_err(Error::service)?;
-            let mounted = hull_sys::mount_rootfs(&rootfs);
+            let mounted = hull_sys::mount_rootfs(&rootfs, &engine.snapshotter.mounts(&rootfs));
             view = Some(mounted.map_err(Error::io(format!("mount the layers of {}", spec.image)))?);
         }
         if let Some(view) = &view {

@@ -176,7 +176,8 @@ pub(crate) async fn export(engine: &Arc<Engine>, handle: &Handle) -> Result<Piec
     let published = handle.published();
     let (sender, receiver) = mpsc::channel(8);
     let rootfs = engine.snapshotter.rootfs(&published.spec.id).map_err(Error::service)?;
-    let root = hull_sys::mount_rootfs(&read_only(rootfs))
+    let layers = engine.snapshotter.mounts(&rootfs);
+    let root = hull_sys::mount_rootfs(&read_only(rootfs), &layers)
         .map_err(Error::io(format!("mount the files of {}", published.spec.id)))?;
     tokio::task::spawn_blocking(move || {
         stream(sender, |writer| hull_archive::export(std::os::fd::AsFd::as_fd(&root), writer));
@@ -242,7 +243,8 @@ fn mounted(engine: &Engine, spec: &ContainerSpec) -> Result<InRoot> {
     let place = engine.config.exec_root.join("containers");
     std::fs::create_dir_all(&place).map_err(failed("make a directory"))?;
     let rootfs = engine.snapshotter.rootfs(&spec.id).map_err(Error::service)?;
-    let tree = hull_sys::mount_rootfs(&rootfs).map_err(failed("mount the root"))?;
+    let tree = hull_sys::mount_rootfs(&rootfs, &engine.snapshotter.mounts(&rootfs));
+    let tree = tree.map_err(failed("mount the root"))?;
     let target = InRoot::open_dir(&place).map_err(failed("open the place"))?;
     mount::attach(&tree, target.as_fd()).map_err(failed("attach the root"))?;
     let root = InRoot::new(tree);

@@ -35,7 +35,7 @@ impl Scene {
 
     fn mounted<T>(&self, act: impl FnOnce(&Path) -> T) -> T {
         let lower = Lower::Erofs { index: self.path("image"), data: vec![self.path("tar")] };
-        let mount = hull_sys::mount::mount_lower(&lower).unwrap();
+        let mount = hull_sys::rootfs::mount_lower(&lower).unwrap();
         act(&PathBuf::from(format!("/proc/self/fd/{}/.", mount.as_raw_fd())))
     }
 

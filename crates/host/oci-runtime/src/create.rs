@@ -106,7 +106,8 @@ fn build(
     // A user namespace's own root may not mount an overlay of the host's directories.
     let mounted = match &options.rootfs {
         Some(rootfs) if namespaces.has(namespace::USER) => {
-            Some(hull_sys::mount_rootfs(rootfs).map_err(prepare("cannot mount the root file system"))?)
+            let mounted = hull_sys::mount_rootfs(rootfs, &options.layers);
+            Some(mounted.map_err(prepare("cannot mount the root file system"))?)
         }
         _ => None,
     };
@@ -148,6 +149,7 @@ fn build(
         Forked::Parent { pid, pidfd } => {
             drop((child, fifo, id_mapped, mounted));
             options.stdio = crate::Stdio::default();
+            options.layers = hull_sys::LayerMounts::default();
             undo.pidfd = Some(pidfd.try_clone().map_err(prepare("cannot copy a pidfd"))?);
             (record.pid, record.identity) = (pid, state::identity(pid, &pidfd));
             let helper = Helper {

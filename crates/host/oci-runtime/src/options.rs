@@ -26,6 +26,9 @@ pub struct CreateOptions {
     pub state_root: PathBuf,
     /// Mounted as the root inside the container's mount namespace, in place of `root.path`.
     pub rootfs: Option<hull_types::Rootfs>,
+    /// Mounts of layers of the root and of `hull.rootfs` mounts that are there already, to be shared with other
+    /// containers. Layers that are not in here are mounted for this container alone.
+    pub layers: hull_sys::LayerMounts,
     /// The process's streams; with a terminal they are that.
     pub stdio: Stdio,
     /// A unix socket that gets the terminal's master.

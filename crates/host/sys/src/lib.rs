@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   InRoot      paths of an untrusted tree (image, container, build context), resolved inside its root only
-//!   mount       the descriptor-based mount API; a snapshot's Rootfs as one detached mount
+//!   mount       the descriptor-based mount API
+//!   rootfs      a snapshot's Rootfs as one detached mount, with layers that are mounted already
 //!   process     clone3, pidfd, close_range, execve, prctl, the sealed executable
 //!   file        data on its way to the disk
 //!   capability  the five sets            namespace  setns and unshare by kind
@@ -35,6 +36,7 @@ mod no_unwinding;
 pub mod process;
 pub mod program_memory;
 pub mod random;
+pub mod rootfs;
 pub mod signal;
 pub mod socket;
 pub mod socket_queue;
@@ -43,6 +45,6 @@ pub mod writeback;
 pub mod xattr;
 
 pub use in_root::InRoot;
-pub use mount::mount_rootfs;
+pub use rootfs::{LayerMounts, mount_rootfs};
 pub use rustix;
 pub use rustix::fs::{Mode, OFlags};

@@ -1,12 +1,11 @@
-//! The descriptor-based mount API, and a snapshot's root file system as one detached mount.
+//! The descriptor-based mount API.
 
 use crate::process::{Forked, clone3};
-use hull_types::{Lower, Rootfs};
 use rustix::fs::CWD;
 use rustix::mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use rustix::mount::MountAttrFlags as Attributes;
 pub use rustix::mount::UnmountFlags;
@@ -204,113 +203,6 @@ pub fn pivot_into(new_root: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// A detached mount of a snapshot's root file system: with an upper layer an overlay, else read-only.
-///
-/// The mount is in no namespace until it is attached, and goes with its last descriptor.
-pub fn mount_rootfs(rootfs: &Rootfs) -> io::Result<OwnedFd> {
-    if rootfs.lowers.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a root file system needs a layer"));
-    }
-    if rootfs.upper.is_none()
-        && let [only] = rootfs.lowers.as_slice()
-    {
-        return mount_lower(only);
-    }
-    overlay(rootfs)
-}
-
-/// A detached, read-only mount of one layer.
-pub fn mount_lower(lower: &Lower) -> io::Result<OwnedFd> {
-    match lower {
-        Lower::Directory(path) => {
-            let mount = clone_tree(path, false)?;
-            let read_only = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
-            change(&mount, read_only, false)?;
-            Ok(mount)
-        }
-        Lower::Erofs { index, data } => mount_erofs(index, data),
-    }
-}
-
-/// A detached mount of an EROFS image in a file, without a loop device: Linux 6.12 and newer.
-fn mount_erofs(index: &Path, data: &[PathBuf]) -> io::Result<OwnedFd> {
-    let erofs = FileSystem::open("erofs")?;
-    erofs.set("source", index)?;
-    data.iter().try_for_each(|file| erofs.set("device", file.as_path()))?;
-    erofs.set_flag("ro")?;
-    erofs.mount(Attributes::MOUNT_ATTR_RDONLY).map_err(|error| {
-        io::Error::new(error.kind(), format!("mount the image {}: {error}", index.display()))
-    })
-}
-
-/// How an overlay's layers are told to the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layers {
-    /// One `lowerdir+` each, by paths of any length: Linux 6.7 and newer.
-    Each,
-    /// One `lowerdir` for all, which older kernels cut at 255 characters: by descriptors, as their names are short.
-    List,
-}
-
-fn overlay(rootfs: &Rootfs) -> io::Result<OwnedFd> {
-    match overlay_by(rootfs, Layers::Each) {
-        // An older kernel says only at the end that it does not know the option.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => overlay_by(rootfs, Layers::List),
-        result => result,
-    }
-}
-
-fn overlay_by(rootfs: &Rootfs, layers: Layers) -> io::Result<OwnedFd> {
-    let overlay = FileSystem::open("overlay")?;
-    overlay.set("source", "overlay")?;
-    // Open until the mount is made: layers are named by these descriptors, or live by them.
-    let mut held = Vec::new();
-    match layers {
-        Layers::Each => rootfs.lowers.iter().try_for_each(|lower| match lower {
-            Lower::Directory(path) => overlay.set("lowerdir+", path.as_path()),
-            // By descriptor: Linux 6.13 and newer.
-            Lower::Erofs { index, data } => {
-                let mount = mount_erofs(index, data)?;
-                overlay.set_fd("lowerdir+", &mount)?;
-                held.push(mount);
-                Ok(())
-            }
-        })?,
-        Layers::List => {
-            let names: io::Result<Vec<String>> =
-                rootfs.lowers.iter().map(|lower| short_name(lower, &mut held)).collect();
-            let list = names?.join(":");
-            if list.len() > 255 {
-                let text = format!("{} layers at once need Linux 6.7 or newer", rootfs.lowers.len());
-                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-            }
-            overlay.set("lowerdir", list.as_str())?;
-        }
-    }
-    if let (Some(upper), Some(work)) = (&rootfs.upper, &rootfs.work) {
-        overlay.set("upperdir", upper.as_path())?;
-        overlay.set("workdir", work.as_path())?;
-    }
-    // A layer's own redirects are never believed: they could name what the image does not hold.
-    overlay.set("redirect_dir", "nofollow")?;
-    overlay.set("metacopy", "off")?;
-    overlay.set("index", "off")?;
-    overlay.mount(Attributes::empty())
-}
-
-/// A name of at most 20 characters for a directory, good while its descriptor in `held` is open.
-fn short_name(lower: &Lower, held: &mut Vec<OwnedFd>) -> io::Result<String> {
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
-    let Lower::Directory(path) = lower else {
-        let text = "layers that are images need Linux 6.13 or newer";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-    };
-    let directory = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
-    let name = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    held.push(directory);
-    Ok(name)
-}
-
 /// A user namespace with the given maps (lines of `/proc/<pid>/uid_map`), for id-mapped mounts.
 ///
 /// A short-lived child holds it until it is opened. The caller must have one thread only, as for [`clone3`].
@@ -337,48 +229,4 @@ pub fn user_namespace(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
 pub fn write_maps(pid: i32, uid_map: &str, gid_map: &str) -> io::Result<()> {
     std::fs::write(format!("/proc/{pid}/uid_map"), uid_map)?;
     std::fs::write(format!("/proc/{pid}/gid_map"), gid_map)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    /// On kernels before 6.7 the first way fails, and [`overlay`] has to find the second by itself.
-    fn stacks(mount: impl Fn(&Rootfs) -> io::Result<OwnedFd>) {
-        let folder = tempfile::tempdir().unwrap();
-        let make = |name: &str| {
-            // Long, as layers' names are: several of them are more than one old option holds.
-            let path = folder.path().join(format!("{name}-{}", "0".repeat(100)));
-            fs::create_dir(&path).unwrap();
-            path
-        };
-        let lowers: Vec<_> = ["top", "middle", "bottom"].map(make).to_vec();
-        for (number, lower) in lowers.iter().enumerate() {
-            fs::write(lower.join("shared"), format!("{number}")).unwrap();
-            fs::write(lower.join(format!("own-{number}")), "x").unwrap();
-        }
-        let rootfs = Rootfs {
-            lowers: lowers.into_iter().map(Lower::Directory).collect(),
-            upper: Some(make("upper")),
-            work: Some(make("work")),
-        };
-        let tree = crate::InRoot::new(mount(&rootfs).unwrap());
-        assert_eq!(tree.read("shared", 10).unwrap(), b"0");
-        for number in 0..3 {
-            assert_eq!(tree.read(format!("own-{number}"), 10).unwrap(), b"x");
-        }
-        tree.create_file("written", rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
-        assert!(rootfs.upper.unwrap().join("written").exists());
-    }
-
-    #[test]
-    fn layers_are_stacked_on_this_kernel() {
-        stacks(mount_rootfs);
-    }
-
-    #[test]
-    fn layers_are_stacked_as_older_kernels_want_them() {
-        stacks(|rootfs| overlay_by(rootfs, Layers::List));
-    }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hull_cgroup::Cgroup;
-use hull_sys::{mount, namespace, rustix};
+use hull_sys::{LayerMounts, mount, namespace, rustix};
 use hull_task::protocol::{CreateOptions, Failure};
 use hull_types::Rootfs;
 use hull_types::oci::runtime::{Process, Resources};
@@ -37,12 +37,13 @@ pub(crate) struct Foreign {
 impl Foreign {
     pub(crate) fn new(
         create: &CreateOptions,
+        layers: &LayerMounts,
         program: &Path,
         before: &[String],
         root: &Path,
     ) -> Result<Self, Failure> {
         if let Some(rootfs) = &create.rootfs {
-            mount_root(rootfs, &create.bundle.join("rootfs"))
+            mount_root(rootfs, layers, &create.bundle.join("rootfs"))
                 .map_err(|error| failed(format_args!("cannot mount the root file system: {error}")))?;
         }
         let log = create.bundle.join("runtime.log");
@@ -170,14 +171,14 @@ impl Foreign {
     }
 }
 
-fn mount_root(rootfs: &Rootfs, target: &Path) -> io::Result<()> {
+fn mount_root(rootfs: &Rootfs, layers: &LayerMounts, target: &Path) -> io::Result<()> {
     namespace::unshare(namespace::MOUNT)?;
     mount::set_root_propagation(mount::Propagation::Slave, true)?;
     match std::fs::create_dir(target) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let detached = mount::mount_rootfs(rootfs)?;
+    let detached = hull_sys::mount_rootfs(rootfs, layers)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     mount::attach(detached, rustix::fs::open(target, flags, Mode::empty())?)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use hull_cgroup::Cgroup;
 use hull_oci_runtime as runtime;
+use hull_sys::LayerMounts;
 use hull_task::protocol::{CreateOptions, Failure};
 use hull_types::oci::runtime::{Process, Resources};
 
@@ -21,12 +22,18 @@ impl Own {
         Self { id: options.id.clone(), state_root: options.state_root.clone(), cgroup: None }
     }
 
-    pub(crate) fn create(&mut self, options: &CreateOptions, ends: ProcessEnds) -> Result<Made, Failure> {
+    pub(crate) fn create(
+        &mut self,
+        options: &CreateOptions,
+        layers: LayerMounts,
+        ends: ProcessEnds,
+    ) -> Result<Made, Failure> {
         let created = runtime::create(runtime::CreateOptions {
             id: self.id.clone(),
             bundle: options.bundle.clone(),
             state_root: self.state_root.clone(),
             rootfs: options.rootfs.clone(),
+            layers,
             stdio: stdio(ends),
             no_pivot: options.no_pivot,
             ..Default::default()

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
 
+use hull_sys::LayerMounts;
 use hull_task::protocol::{CreateOptions, Failure, FailureKind, RuntimeKind};
 use hull_types::oci::runtime::{Process, Resources};
 
@@ -23,19 +24,24 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new(options: &CreateOptions) -> Result<Self, Failure> {
+    pub(crate) fn new(options: &CreateOptions, layers: &LayerMounts) -> Result<Self, Failure> {
         match &options.runtime {
             RuntimeKind::Hull => Ok(Self::Own(Own::new(options))),
             RuntimeKind::Command { path, options: before, root } => {
-                Foreign::new(options, path, before, root).map(Self::Foreign)
+                Foreign::new(options, layers, path, before, root).map(Self::Foreign)
             }
         }
     }
 
     /// Makes the container; its process waits for [`Runtime::start`].
-    pub(crate) fn create(&mut self, options: &CreateOptions, ends: ProcessEnds) -> Result<Made, Failure> {
+    pub(crate) fn create(
+        &mut self,
+        options: &CreateOptions,
+        layers: LayerMounts,
+        ends: ProcessEnds,
+    ) -> Result<Made, Failure> {
         match self {
-            Self::Own(own) => own.create(options, ends),
+            Self::Own(own) => own.create(options, layers, ends),
             Self::Foreign(foreign) => foreign.create(options, ends),
         }
     }

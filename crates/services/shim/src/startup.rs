@@ -1,12 +1,13 @@
 //! From exec to the created container.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use hull_dns::Resolver;
-use hull_sys::rustix;
 use hull_sys::signal::SignalSet;
+use hull_sys::{LayerMounts, rustix};
 use hull_task::protocol::{
     Call, CreateOptions, Decoder, Failure, FailureKind, Message, Reply, Request, encode,
 };
@@ -37,10 +38,10 @@ fn failed<E: Into<io::Error>>(act: &'static str) -> impl FnOnce(E) -> Error {
 pub(crate) fn serve() -> Result<(), Error> {
     let (first, listener) = take_descriptors()?;
     let children = leave_daemon()?;
-    let (id, options) = read_create(&first)?;
+    let (id, options, layers) = read_create(&first)?;
     rustix::io::ioctl_fionbio(&first, true).map_err(failed("set up the first connection"))?;
     let mut reply = Vec::new();
-    match create(&options) {
+    match create(&options, layers) {
         Ok((runtime, init, resolver)) => {
             let created = Reply::Created { pid: init.pid.unwrap_or_default() };
             encode_reply(&mut reply, id, Ok(created));
@@ -88,13 +89,13 @@ fn leave_daemon() -> Result<OwnedFd, Error> {
     children.descriptor().map_err(failed("watch for SIGCHLD"))
 }
 
-fn read_create(first: &OwnedFd) -> Result<(u64, CreateOptions), Error> {
-    let copy = first.try_clone().map_err(failed("copy the first connection"))?;
-    let mut stream = std::os::unix::net::UnixStream::from(copy);
+fn read_create(first: &OwnedFd) -> Result<(u64, CreateOptions, LayerMounts), Error> {
+    let mut descriptors = Vec::new();
     let mut decoder = Decoder::default();
     let mut buffer = [0; 4096];
     let call: Call = loop {
-        let read = stream.read(&mut buffer).map_err(failed("read the first message"))?;
+        let read = hull_sys::socket::read(first, &mut buffer, &mut descriptors);
+        let read = read.map_err(failed("read the first message"))?;
         if read == 0 {
             return Err(Error::FirstMessage("the connection was closed".into()));
         }
@@ -106,19 +107,33 @@ fn read_create(first: &OwnedFd) -> Result<(u64, CreateOptions), Error> {
         }
     };
     match call.request {
-        Request::Create(options) => Ok((call.id, *options)),
+        Request::Create(options) => {
+            let layers = layers(&options, descriptors);
+            Ok((call.id, *options, layers))
+        }
         other => Err(Error::FirstMessage(format!("{other:?}"))),
     }
 }
 
-fn create(options: &CreateOptions) -> Result<(Runtime, Process, Option<Resolver>), Failure> {
+// Without all of them nobody knows which they are: the layers are mounted for this container alone then.
+fn layers(options: &CreateOptions, descriptors: Vec<OwnedFd>) -> LayerMounts {
+    if descriptors.len() != options.mounted.len() {
+        return LayerMounts::default();
+    }
+    options.mounted.iter().cloned().zip(descriptors.into_iter().map(Arc::new)).collect()
+}
+
+fn create(
+    options: &CreateOptions,
+    layers: LayerMounts,
+) -> Result<(Runtime, Process, Option<Resolver>), Failure> {
     // The log first: a container whose output cannot be kept is not begun.
     let log =
         Log::open(&options.log).map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
     let mut init = Process::init(options, log);
     let stdio = init.streams.open(options.stdin_open, options.terminal, false)?;
-    let mut runtime = Runtime::new(options)?;
-    let made = runtime.create(options, stdio)?;
+    let mut runtime = Runtime::new(options, &layers)?;
+    let made = runtime.create(options, layers, stdio)?;
     init.begin(made)?;
     if let Some(size) = options.console_size {
         init.streams.resize(size)?;

@@ -17,6 +17,7 @@ use crate::stacked::{Attributes, Form, Stacked, Written, failed};
 use crate::{Error, Result};
 use hull_archive::Entry;
 use hull_erofs::Builder;
+use hull_sys::LayerMounts;
 use hull_types::{Lower, Rootfs};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
@@ -58,7 +59,7 @@ impl Form for TarIndex {
     }
 
     fn open(layer: &Path) -> io::Result<OwnedFd> {
-        let mount = hull_sys::mount::mount_lower(&Self::lower(layer))?;
+        let mount = hull_sys::rootfs::mount_lower(&Self::lower(layer))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(mount, ".", flags, Mode::empty())?)
     }
@@ -171,7 +172,7 @@ fn try_in(place: &Path) -> io::Result<()> {
     let bytes = writer.entry(&entry).and_then(|()| writer.contents(TEXT)).and_then(|()| writer.finish());
     TarIndex::write(&layer, &mut &bytes.map_err(io::Error::other)?[..]).map_err(io::Error::other)?;
     let rootfs = Rootfs { lowers: vec![TarIndex::lower(&layer)], upper: Some(upper), work: Some(work) };
-    let tree = hull_sys::InRoot::new(hull_sys::mount_rootfs(&rootfs)?);
+    let tree = hull_sys::InRoot::new(hull_sys::mount_rootfs(&rootfs, &LayerMounts::default())?);
     match tree.read("file", TEXT.len() as u64)? {
         read if read == TEXT => Ok(()),
         _ => Err(io::Error::other("a file in an EROFS image does not have its contents")),

@@ -11,8 +11,9 @@
 //! * A layer that [`Snapshotter::has`] is whole and on the disk: it was written aside, synced, and renamed.
 //! * Layers never change. A snapshot's top is fixed when it is prepared.
 //! * What a crash leaves half made is swept when the driver is opened; nothing else is ever removed unasked.
-//! * Nothing here stays mounted: a [`hull_types::Rootfs`] says what to mount, and the runtime does it where it is
-//!   used. To look into a layer that is an image, a mount is made that has no place and ends with its descriptor.
+//! * Nothing is mounted at a path: a [`hull_types::Rootfs`] says what to mount, and the runtime does it where it is
+//!   used. Of a layer that is an image there is one detached mount, from which all others are copied
+//!   ([`Snapshotter::mounts`]); it ends with its layer, or with the process.
 //!
 //! Every driver passes the same tests, [`suite`]. This crate must not know images, containers or registries.
 
@@ -26,6 +27,7 @@ pub mod suite;
 pub use error::{Error, Result};
 pub use hull_archive::{Change, ChangeKind};
 
+use hull_sys::LayerMounts;
 use hull_types::{ChainId, DiffId, Rootfs};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -81,6 +83,10 @@ pub trait Snapshotter: Send + Sync {
     fn rootfs(&self, key: &str) -> Result<Rootfs>;
     /// What to mount, read-only, for the layers up to `top`.
     fn view(&self, top: Option<&ChainId>) -> Result<Rootfs>;
+    /// Mounts of those of its layers that are images, the same for all who ask: what the kernel keeps of a layer is
+    /// then kept once. They are made at the first use and let go with their layers; whoever mounts the root file system
+    /// may hold them as long as that takes. Layers that are not in there are to be mounted by whoever uses them.
+    fn mounts(&self, rootfs: &Rootfs) -> LayerMounts;
     /// What the snapshot itself takes.
     fn usage(&self, key: &str) -> Result<Usage>;
     /// What differs from the layers beneath, as `docker diff` lists it.

@@ -4,7 +4,9 @@
 use hull_archive::{Entry, EntryKind, Writer};
 use hull_snapshot::erofs::{Erofs, works};
 use hull_snapshot::{Snapshotter, suite};
-use std::os::fd::AsRawFd;
+use hull_sys::LayerMounts;
+use hull_types::Rootfs;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 fn directory() -> tempfile::TempDir {
@@ -18,10 +20,14 @@ fn it_passes_the_suite() {
     works(directory.path()).unwrap();
     suite::run(&suite::Driver {
         open: &|root| Box::new(Erofs::open(root).unwrap()),
-        mount: &|rootfs| hull_sys::mount::mount_rootfs(rootfs).unwrap(),
+        mount: &|rootfs| hull_sys::mount_rootfs(rootfs, &LayerMounts::default()).unwrap(),
         directory: directory.path(),
         leftover: "tmp/99",
     });
+}
+
+fn mounted(erofs: &Erofs, rootfs: &Rootfs) -> OwnedFd {
+    hull_sys::mount_rootfs(rootfs, &erofs.mounts(rootfs)).unwrap()
 }
 
 #[test]
@@ -60,7 +66,7 @@ fn directories_that_only_names_tell_of_are_like_those_beneath() {
     drop(erofs);
     let erofs = Erofs::open(directory.path()).unwrap();
     for _ in 0..2 {
-        let tree = hull_sys::mount_rootfs(&erofs.view(Some(&top)).unwrap()).unwrap();
+        let tree = mounted(&erofs, &erofs.view(Some(&top)).unwrap());
         let is = |name: &str| {
             let metadata = std::fs::metadata(format!("/proc/self/fd/{}/{name}", tree.as_raw_fd())).unwrap();
             (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
@@ -78,11 +84,69 @@ fn a_removed_layer_is_gone_while_it_is_mounted() {
     let directory = directory();
     let erofs = Erofs::open(directory.path()).unwrap();
     let chain = erofs.add(None, &mut &tar(&[("file", EntryKind::File, 0o600)])[..]).unwrap().chain;
-    let tree = hull_sys::mount_rootfs(&erofs.view(Some(&chain)).unwrap()).unwrap();
+    let tree = mounted(&erofs, &erofs.view(Some(&chain)).unwrap());
     erofs.remove_layer(&chain).unwrap();
     drop(erofs);
     assert_eq!(directory.path().join("layers/sha256").read_dir().unwrap().count(), 0);
     let left = directory.path().join("tmp").read_dir().unwrap();
     assert!(left.into_iter().all(|aside| !aside.unwrap().path().join("layer.tar").exists()));
     assert!(std::fs::metadata(format!("/proc/self/fd/{}/file", tree.as_raw_fd())).is_ok());
+}
+
+/// How much of a file is in memory.
+fn cached(tree: &OwnedFd, name: &str) -> u64 {
+    let path = format!("/proc/{}/fd/{}/{name}", std::process::id(), tree.as_raw_fd());
+    let told = std::process::Command::new("fincore").args(["-b", "-n", "-o", "RES"]).arg(path).output();
+    String::from_utf8(told.unwrap().stdout).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn all_who_use_a_layer_share_its_pages() {
+    const SIZE: usize = 4 << 20;
+    let directory = directory();
+    let erofs = Erofs::open(directory.path()).unwrap();
+    let mut writer = Writer::new(Vec::new());
+    writer.entry(&Entry { size: SIZE as u64, ..Entry::new("file", EntryKind::File, 0o600) }).unwrap();
+    writer.contents(&vec![7; SIZE]).unwrap();
+    let chain = erofs.add(None, &mut &writer.finish().unwrap()[..]).unwrap().chain;
+    let trees = ["one", "two"].map(|key| {
+        erofs.prepare(key, Some(&chain)).unwrap();
+        mounted(&erofs, &erofs.rootfs(key).unwrap())
+    });
+    erofs.prepare("apart", Some(&chain)).unwrap();
+    let apart = hull_sys::mount_rootfs(&erofs.rootfs("apart").unwrap(), &LayerMounts::default()).unwrap();
+    let read = std::fs::read(format!("/proc/self/fd/{}/file", trees[0].as_raw_fd())).unwrap();
+    assert!(read.len() == SIZE && read.iter().all(|byte| *byte == 7));
+    let found = [&trees[0], &trees[1], &apart].map(|tree| cached(tree, "file"));
+    assert_eq!(found, [SIZE as u64, SIZE as u64, 0]);
+    // They do without the kept mounts.
+    drop(erofs);
+    assert_eq!(cached(&trees[1], "file"), SIZE as u64);
+}
+
+#[test]
+fn mounts_are_kept_as_long_as_their_layers() {
+    let directory = directory();
+    let erofs = Erofs::open(directory.path()).unwrap();
+    // A detached mount's root has no other name; the driver's thread has files open now and then.
+    let is_mount = |link: std::io::Result<std::path::PathBuf>| link.is_ok_and(|to| to.as_os_str() == "/");
+    let descriptors = || {
+        let all = std::fs::read_dir("/proc/self/fd").unwrap();
+        all.filter(|entry| is_mount(std::fs::read_link(entry.as_ref().unwrap().path()))).count()
+    };
+    let before = descriptors();
+    let base = erofs.add(None, &mut &tar(&[("a", EntryKind::File, 0o600)])[..]).unwrap().chain;
+    let top = erofs.add(Some(&base), &mut &tar(&[("b", EntryKind::File, 0o600)])[..]).unwrap().chain;
+    for key in 0..20 {
+        let key = format!("key-{key}");
+        erofs.prepare(&key, Some(&top)).unwrap();
+        drop(mounted(&erofs, &erofs.rootfs(&key).unwrap()));
+        assert!(erofs.changes(&key).unwrap().is_empty());
+        erofs.remove(&key).unwrap();
+        assert_eq!(descriptors(), before + 2, "one for each layer");
+    }
+    erofs.remove_layer(&top).unwrap();
+    assert_eq!(descriptors(), before + 1);
+    erofs.remove_layer(&base).unwrap();
+    assert_eq!(descriptors(), before);
 }

@@ -3,6 +3,7 @@
 
 use hull_snapshot::overlay::Overlay;
 use hull_snapshot::{Snapshotter, suite};
+use hull_sys::LayerMounts;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ fn it_passes_the_suite() {
     let directory = directory();
     suite::run(&suite::Driver {
         open: &|root| Box::new(Overlay::open(root).unwrap()),
-        mount: &|rootfs| hull_sys::mount::mount_rootfs(rootfs).unwrap(),
+        mount: &|rootfs| hull_sys::mount_rootfs(rootfs, &LayerMounts::default()).unwrap(),
         directory: directory.path(),
         leftover: "tmp/99",
     });

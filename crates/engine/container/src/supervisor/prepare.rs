@@ -10,6 +10,7 @@ use crate::machine::{self, Devices};
 use crate::record::ContainerSpec;
 use crate::spec::{self, MountKind, MountSpec, SeccompChoice, SecurityOptions};
 use crate::user::{self, Accounts, User};
+use hull_sys::LayerMounts;
 use hull_sys::in_root::InRoot;
 use hull_types::oci::runtime::Seccomp;
 use hull_types::{Lower, Rootfs};
@@ -21,6 +22,8 @@ use std::sync::Arc;
 
 pub(super) struct Prepared {
     pub rootfs: Rootfs,
+    /// Mounts of layers, of the root and of images, that other containers have too.
+    pub layers: LayerMounts,
     pub user: User,
     pub mounts: Vec<ResolvedMount>,
     pub devices: Devices,
@@ -34,14 +37,16 @@ pub(super) struct Prepared {
 
 pub(super) fn prepare(engine: &Engine, spec: &ContainerSpec) -> Result<Prepared> {
     let rootfs = engine.snapshotter.rootfs(&spec.id).map_err(Error::service)?;
-    let user = first_user(engine, spec, &rootfs)?;
-    make_working_directory(spec, &rootfs)?;
+    let layers = engine.snapshotter.mounts(&rootfs);
+    let user = first_user(engine, spec, &rootfs, &layers)?;
+    make_working_directory(spec, &rootfs, &layers)?;
     let security = spec::parse_security_options(&spec.host_config)?;
     let foreign = spec::runtime_of(&spec.host_config.runtime, &engine.config)?.is_some();
-    let mut held = Held { by_path: foreign, ..Held::default() };
+    let mut held = Held { by_path: foreign, layers, ..Held::default() };
     let mounts = spec.mounts.iter().map(|mount| resolve_mount(engine, spec, mount, &user, &mut held));
     Ok(Prepared {
         mounts: mounts.collect::<Result<_>>()?,
+        layers: std::mem::take(&mut held.layers),
         held,
         user,
         devices: machine::devices(&spec.host_config)?,
@@ -68,9 +73,14 @@ pub(crate) fn user_in(root: &InRoot, text: &str, groups: &[String]) -> Result<Us
     user::resolve(&Accounts::read(root), text, groups)
 }
 
-pub(super) fn first_user(engine: &Engine, spec: &ContainerSpec, rootfs: &Rootfs) -> Result<User> {
+pub(super) fn first_user(
+    engine: &Engine,
+    spec: &ContainerSpec,
+    rootfs: &Rootfs,
+    layers: &LayerMounts,
+) -> Result<User> {
     let mount = |rootfs: &Rootfs| {
-        hull_sys::mount_rootfs(rootfs)
+        hull_sys::mount_rootfs(rootfs, layers)
             .map(InRoot::new)
             .map_err(Error::io(format!("mount the files of {}", spec.id)))
     };
@@ -88,14 +98,14 @@ pub(super) fn first_user(engine: &Engine, spec: &ContainerSpec, rootfs: &Rootfs)
 
 /// Makes the working directory where the image has none, as Docker does; below the kernel's own file systems there is
 /// nothing to make.
-fn make_working_directory(spec: &ContainerSpec, rootfs: &Rootfs) -> Result<()> {
+fn make_working_directory(spec: &ContainerSpec, rootfs: &Rootfs, layers: &LayerMounts) -> Result<()> {
     let path = spec::clean(&spec.config.working_dir);
     let virtual_tree = ["/proc", "/sys", "/dev"].iter().any(|top| Path::new(&path).starts_with(top));
     if path == "/" || virtual_tree || rootfs.upper.is_none() {
         return Ok(());
     }
     let failed = |source| Error::invalid(format!("Cannot mkdir: {path}: {source}"));
-    let root = hull_sys::mount_rootfs(rootfs).map(InRoot::new).map_err(failed)?;
+    let root = hull_sys::mount_rootfs(rootfs, layers).map(InRoot::new).map_err(failed)?;
     root.mkdir_all(&path, hull_sys::Mode::from_raw_mode(0o755)).map_err(failed)?;
     Ok(())
 }
@@ -142,6 +152,8 @@ pub(crate) struct Held {
     descriptors: Vec<OwnedFd>,
     /// Another runtime can't take a descriptor of another mount namespace's.
     by_path: bool,
+    /// Mounts of layers, of the root and of images, that other containers have too.
+    layers: LayerMounts,
 }
 
 impl Held {
@@ -231,6 +243,7 @@ fn image_source(engine: &Engine, mount: &MountSpec, held: &mut Held) -> Result<S
         return Err(refused("a part of it, or an image of the erofs driver, needs Hull's own runtime"));
     }
     if mount.subpath.is_empty() {
+        held.layers.extend(engine.snapshotter.mounts(&view));
         let device = serde_json::to_string(&view).map_err(|error| refused(&error.to_string()))?;
         return Ok(Source::FileSystem { kind: Rootfs::MOUNT_TYPE.into(), device, options: Vec::new() });
     }
@@ -238,7 +251,7 @@ fn image_source(engine: &Engine, mount: &MountSpec, held: &mut Held) -> Result<S
         return Err(refused("a part of it needs Linux 6.15 or newer"));
     }
     let failed = |source| Error::invalid(format!("image mount {}: {source}", mount.destination));
-    let root = hull_sys::mount_rootfs(&view).map_err(failed)?;
+    let root = hull_sys::mount_rootfs(&view, &engine.snapshotter.mounts(&view)).map_err(failed)?;
     let part =
         InRoot::new(root.try_clone().map_err(failed)?).open_path(&mount.subpath).map_err(|source| {
             Error::invalid(format!("subpath {:?} of image {}: {source}", mount.subpath, mount.source))

@@ -253,7 +253,7 @@ pub(super) fn write_bundle(
     let directory = engine.bundle(&spec.id);
     let failed = || Error::io(format!("write the bundle {}", directory.display()));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed())?;
-    let rootfs = prepared.rootfs.clone();
+    let (rootfs, layers) = (prepared.rootfs.clone(), prepared.layers.clone());
     let runtime = runtime_kind(engine, spec)?;
     if runtime != RuntimeKind::Hull {
         std::fs::DirBuilder::new()
@@ -276,6 +276,7 @@ pub(super) fn write_bundle(
         bundle: directory,
         state_root: engine.runtime_state(),
         rootfs: Some(rootfs),
+        mounted: Vec::new(),
         log: log_target(engine, spec)?,
         runtime,
         terminal: spec.config.tty,
@@ -287,7 +288,7 @@ pub(super) fn write_bundle(
         resolver: attachment.resolver.clone(),
         no_pivot: false,
     };
-    Ok(SpawnOptions { runtime_binary: engine.config.runtime_binary.clone(), create })
+    Ok(SpawnOptions { runtime_binary: engine.config.runtime_binary.clone(), create, layers })
 }
 
 fn resolved(

@@ -160,9 +160,10 @@ fn prepared(
     mounts: Vec<crate::bundle::ResolvedMount>,
 ) -> Result<prepare::Prepared> {
     let rootfs = engine.snapshotter.rootfs(&spec.id).map_err(Error::service)?;
+    let layers = engine.snapshotter.mounts(&rootfs);
     let security = spec::parse_security_options(&spec.host_config)?;
     Ok(prepare::Prepared {
-        user: prepare::first_user(engine, spec, &rootfs)?,
+        user: prepare::first_user(engine, spec, &rootfs, &layers)?,
         mounts,
         devices: machine::devices(&spec.host_config)?,
         block_devices: machine::block_devices(&spec.host_config)?,
@@ -170,6 +171,7 @@ fn prepared(
         security,
         shm: crate::bundle::ShmSource::Own,
         held: prepare::Held::default(),
+        layers,
         rootfs,
     })
 }

@@ -184,7 +184,8 @@ impl Restore<'_> {
         setup::give_streams(&self.options.stdio)?;
         mount::set_root_propagation(Propagation::Slave, true).during("cannot leave the host's mounts")?;
         let tree = match &self.options.rootfs {
-            Some(rootfs) => hull_sys::mount_rootfs(rootfs).during("cannot mount the root file system")?,
+            Some(rootfs) => hull_sys::mount_rootfs(rootfs, &self.options.layers)
+                .during("cannot mount the root file system")?,
             None => {
                 let path =
                     self.spec.root.as_ref().map(|root| self.bundle.join(&root.path)).unwrap_or_default();

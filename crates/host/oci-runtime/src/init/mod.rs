@@ -176,6 +176,7 @@ impl Init<'_> {
         keep.extend(self.joined.iter().map(|joined| joined.fd.as_raw_fd()));
         keep.extend(self.id_mapped.iter().flatten().map(IdMapped::number));
         keep.extend(self.mounted.iter().map(AsRawFd::as_raw_fd));
+        keep.extend(self.options.layers.iter().map(|(_, mount)| mount.as_raw_fd()));
         keep.extend((0..self.options.preserve_fds as i32).map(|n| 3 + n));
         process::close_all_except(&keep).during("cannot close descriptors")?;
         let _ = rustix::process::setsid();

@@ -4,7 +4,7 @@ use super::{IdMapped, Init};
 use crate::failure::{During, Failure, Step};
 use crate::mount_options::MountOptions;
 use hull_sys::mount::{self, Attributes, Change, FileSystem};
-use hull_sys::{InRoot, Mode, OFlags, rustix};
+use hull_sys::{InRoot, LayerMounts, Mode, OFlags, rustix};
 use hull_types::Rootfs;
 use hull_types::oci::runtime::Mount;
 use rustix::fs::FileType;
@@ -81,7 +81,8 @@ impl Init<'_> {
                 Some(IdMapped::Mapping(namespace)) => Some(namespace),
                 _ => None,
             };
-            let place = Place { mount, options: &options, mapping, label: &self.linux.mount_label };
+            let layers = &self.options.layers;
+            let place = Place { mount, options: &options, mapping, label: &self.linux.mount_label, layers };
             match (mount.kind.as_str(), source) {
                 (_, Some(source)) => place.bind(root, source, &mut mounted),
                 ("cgroup" | "cgroup2", None) => self.mount_cgroup(root, mount, &options),
@@ -120,6 +121,8 @@ fn label(mount: &Mount) -> String {
 struct Place<'a> {
     mount: &'a Mount,
     options: &'a MountOptions,
+    /// Of images, mounted already.
+    layers: &'a LayerMounts,
     /// The id mapping of a new file system.
     mapping: Option<&'a OwnedFd>,
     /// The security label of new file systems; empty for none.
@@ -250,7 +253,7 @@ impl Place<'_> {
                 self.mount.destination
             ))
         })?;
-        let made = hull_sys::mount_rootfs(&rootfs).during("mount an image's layers")?;
+        let made = hull_sys::mount_rootfs(&rootfs, self.layers).during("mount an image's layers")?;
         let change = Change { set: attributes, ..Change::default() };
         mount::change(&made, change, false).during("set an image mount's attributes")?;
         Ok(made)

@@ -49,7 +49,8 @@ impl Init<'_> {
             return mounted.try_clone().during("cannot copy the root's descriptor");
         }
         if let Some(rootfs) = &self.options.rootfs {
-            return hull_sys::mount_rootfs(rootfs).during("cannot mount the root file system");
+            return hull_sys::mount_rootfs(rootfs, &self.options.layers)
+                .during("cannot mount the root file system");
         }
         let path = self.spec.root.as_ref().map(|root| self.bundle.join(&root.path)).unwrap_or_default();
         let tree =

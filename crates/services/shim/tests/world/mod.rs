@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use hull_sys::LayerMounts;
 use hull_task::protocol::{CreateOptions, JsonLog, LogTarget, RuntimeKind};
 use hull_task::{AttachOptions, SpawnOptions, Task};
 use hull_types::{Lower, Rootfs};
@@ -74,6 +75,7 @@ impl World {
             bundle,
             state_root: state,
             rootfs: Some(rootfs),
+            mounted: Vec::new(),
             log: LogTarget::JsonFile(JsonLog {
                 path: folder.path().join("log"),
                 max_size: None,
@@ -124,7 +126,12 @@ impl World {
 
     pub async fn try_spawn(&self) -> hull_task::Result<Task> {
         std::fs::write(self.bundle().join("config.json"), self.spec.to_string()).unwrap();
-        Task::spawn(SpawnOptions { runtime_binary: shim_binary(), create: self.create.clone() }).await
+        Task::spawn(SpawnOptions {
+            runtime_binary: shim_binary(),
+            create: self.create.clone(),
+            layers: LayerMounts::default(),
+        })
+        .await
     }
 
     pub async fn spawn(&self) -> Task {

@@ -1,5 +1,6 @@
 //! The layers: their directories, and what is known of them in memory.
 
+use super::mounts::Mounts;
 use super::trash::Trash;
 use super::{Form, Written, failed, open_inside, private_directory};
 use crate::hash::{Hashed, digest_of};
@@ -41,6 +42,7 @@ type Known = HashMap<ChainId, Record>;
 pub(super) struct Layers<F> {
     path: PathBuf,
     trash: Arc<Trash>,
+    mounts: Arc<Mounts>,
     known: Mutex<Known>,
     // Renaming into place waits for the disk, and nobody else should wait for that.
     placing: Mutex<()>,
@@ -48,7 +50,7 @@ pub(super) struct Layers<F> {
 }
 
 impl<F: Form> Layers<F> {
-    pub fn open(path: PathBuf, trash: Arc<Trash>) -> Result<Self> {
+    pub fn open(path: PathBuf, trash: Arc<Trash>, mounts: Arc<Mounts>) -> Result<Self> {
         let opened = |source| Error::Open { path: path.clone(), source };
         private_directory(&path).map_err(opened)?;
         let mut known = Known::new();
@@ -64,7 +66,7 @@ impl<F: Form> Layers<F> {
                 Err(error) => tracing::warn!("cannot read the layer {}: {error}", file.display()),
             }
         }
-        Ok(Self { path, trash, known: Mutex::new(known), placing: Mutex::new(()), form: PhantomData })
+        Ok(Self { path, trash, mounts, known: Mutex::new(known), placing: Mutex::new(()), form: PhantomData })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -196,7 +198,10 @@ impl<F: Form> Layers<F> {
         if let Some(by) = above.map(|record| format!("layer {}", record.chain.0)).or_else(user) {
             return Err(Error::InUse { layer: chain.clone(), by });
         }
-        self.trash.discard(&directory(&self.path, chain))?;
+        let layer = directory(&self.path, chain);
+        self.trash.discard(&layer)?;
+        // Only now: before, its mount could be made anew.
+        self.mounts.forget(&layer);
         known.remove(chain);
         Ok(())
     }

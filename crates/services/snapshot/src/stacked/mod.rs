@@ -20,13 +20,16 @@
 //! mode and attributes when the layer is first used, since layers may be applied before their parents are there.
 
 mod layers;
+mod mounts;
 mod skeleton;
 mod snapshots;
 mod trash;
 
 use crate::{Added, Change, Error, Layer, Result, Snapshotter, Usage};
+use hull_sys::LayerMounts;
 use hull_types::{ChainId, Lower, Rootfs};
 use layers::Layers;
+use mounts::Mounts;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use snapshots::Snapshots;
@@ -86,6 +89,7 @@ pub struct Written {
 pub struct Stacked<F: Form> {
     skeleton: PathBuf,
     layers: Layers<F>,
+    mounts: Arc<Mounts>,
     snapshots: Snapshots,
 }
 
@@ -100,9 +104,11 @@ impl<F: Form> Stacked<F> {
         let trash = Arc::new(Trash::open(root.join("tmp"))?);
         let skeleton = root.join("skeleton");
         skeleton::make(&skeleton, &trash)?;
-        let layers = Layers::open(root.join("layers").join("sha256"), Arc::clone(&trash))?;
+        let mounts = Arc::new(Mounts::new());
+        let layers = root.join("layers").join("sha256");
+        let layers = Layers::open(layers, Arc::clone(&trash), Arc::clone(&mounts))?;
         let snapshots = Snapshots::open(root.join("snapshots"), trash)?;
-        Ok(Self { skeleton, layers, snapshots })
+        Ok(Self { skeleton, layers, mounts, snapshots })
     }
 
     fn lowers(&self, top: Option<&ChainId>) -> Result<Vec<Lower>> {
@@ -113,6 +119,14 @@ impl<F: Form> Stacked<F> {
             lowers.push(Lower::Directory(self.skeleton.clone()));
         }
         Ok(lowers)
+    }
+
+    fn open_layer(&self, layer: &Path) -> io::Result<OwnedFd> {
+        let lower = F::lower(layer);
+        match self.mounts.of(std::slice::from_ref(&lower)).get(lower.path()) {
+            Some(mount) => Ok(open_inside(mount, Path::new(""))?),
+            None => F::open(layer),
+        }
     }
 
     fn upper(&self, key: &str) -> PathBuf {
@@ -149,6 +163,9 @@ impl<F: Form> Snapshotter for Stacked<F> {
     fn view(&self, top: Option<&ChainId>) -> Result<Rootfs> {
         Ok(Rootfs { lowers: self.lowers(top)?, upper: None, work: None })
     }
+    fn mounts(&self, rootfs: &Rootfs) -> LayerMounts {
+        self.mounts.of(&rootfs.lowers)
+    }
     fn usage(&self, key: &str) -> Result<Usage> {
         self.snapshots.top(key)?;
         let measure = hull_archive::measure(&self.upper(key))
@@ -160,7 +177,7 @@ impl<F: Form> Snapshotter for Stacked<F> {
         let mut lowers = self.layers.with_stack(top.as_ref(), |layers| {
             layers
                 .iter()
-                .map(|layer| F::open(layer).map_err(failed("open", layer)))
+                .map(|layer| self.open_layer(layer).map_err(failed("open", layer)))
                 .collect::<Result<Vec<_>>>()
         })?;
         let skeleton = File::open(&self.skeleton).map_err(failed("open", &self.skeleton))?;

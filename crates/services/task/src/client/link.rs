@@ -3,10 +3,13 @@
 //! A single tokio task owns the socket. It ends when the shim ends, or when the last [`Link`] is dropped.
 
 use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hull_sys::socket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -16,8 +19,15 @@ use crate::protocol::{Call, Decoder, Event, Exit, Failure, Message, Reply, Reque
 
 #[derive(Debug)]
 pub(super) struct Link {
-    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    outgoing: mpsc::UnboundedSender<Outgoing>,
     shared: Arc<Shared>,
+}
+
+/// A message, and descriptors that go with its first bytes.
+#[derive(Debug)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    descriptors: Vec<Arc<OwnedFd>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +68,11 @@ impl Link {
     }
 
     pub(super) async fn call(&self, request: Request) -> Result<Reply> {
+        self.call_with(request, Vec::new()).await
+    }
+
+    /// Asks, and gives descriptors along.
+    pub(super) async fn call_with(&self, request: Request, descriptors: Vec<Arc<OwnedFd>>) -> Result<Reply> {
         let bundle = &self.shared.bundle;
         let closed = || Error::Closed { bundle: bundle.clone() };
         let (answer, answered) = oneshot::channel();
@@ -76,7 +91,7 @@ impl Link {
             lock(&self.shared.calls).waiting.remove(&id);
             return Err(Error::protocol(bundle, error));
         }
-        self.outgoing.send(bytes).map_err(|_| closed())?;
+        self.outgoing.send(Outgoing { bytes, descriptors }).map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?.map_err(Error::Refused)
     }
 
@@ -197,7 +212,7 @@ impl Shared {
 async fn drive(
     mut stream: UnixStream,
     child: Option<Child>,
-    mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut queue: mpsc::UnboundedReceiver<Outgoing>,
     shared: Arc<Shared>,
 ) {
     let left = converse(&mut stream, &mut queue, &shared).await;
@@ -214,7 +229,7 @@ async fn drive(
 // Whether it was this side that ended the conversation.
 async fn converse(
     stream: &mut UnixStream,
-    queue: &mut mpsc::UnboundedReceiver<Vec<u8>>,
+    queue: &mut mpsc::UnboundedReceiver<Outgoing>,
     shared: &Shared,
 ) -> bool {
     let mut decoder = Decoder::default();
@@ -232,14 +247,27 @@ async fn converse(
                     }
                 }
             }
-            bytes = queue.recv() => {
-                let Some(bytes) = bytes else { return true };
+            message = queue.recv() => {
+                let Some(message) = message else { return true };
                 // The shim never waits for this side to read: writing cannot deadlock. After a failure what it
                 // sent before it ended is still to be read.
-                let _ = stream.write_all(&bytes).await;
+                let _ = send(stream, message).await;
             }
         }
     }
+}
+
+// As many descriptors as one message of a socket's may bear go with each of the first bytes.
+async fn send(stream: &mut UnixStream, message: Outgoing) -> io::Result<()> {
+    let Outgoing { bytes, descriptors } = message;
+    let mut rest = bytes.as_slice();
+    for some in descriptors.chunks(socket::MOST_DESCRIPTORS) {
+        let Some((first, behind)) = rest.split_at_checked(1) else { break };
+        let some: Vec<BorrowedFd<'_>> = some.iter().map(|descriptor| descriptor.as_fd()).collect();
+        stream.async_io(Interest::WRITABLE, || socket::send(&*stream, first, &some)).await?;
+        rest = behind;
+    }
+    stream.write_all(rest).await
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

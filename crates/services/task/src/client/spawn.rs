@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use hull_sys::LayerMounts;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixStream;
@@ -30,17 +31,21 @@ pub struct SpawnOptions {
     pub runtime_binary: PathBuf,
     /// What is created. The bundle must hold `config.json`.
     pub create: CreateOptions,
+    /// Mounts of the root's layers, to be shared with other containers.
+    pub layers: LayerMounts,
 }
 
 pub(super) async fn spawn(options: SpawnOptions) -> Result<Task> {
-    let SpawnOptions { runtime_binary, create } = options;
+    let SpawnOptions { runtime_binary, mut create, layers } = options;
     let (id, bundle, terminal) = (create.id.clone(), create.bundle.clone(), create.terminal);
     // An exit of the container's last life must not be taken for this one's.
     let _ = std::fs::remove_file(bundle.join(EXIT_FILE));
     let _ = std::fs::remove_file(bundle.join(SHIM_LOG));
     let (child, stream) = launch(&runtime_binary, &create)?;
     let link = Link::open(stream, Some(child), &bundle);
-    let pid = match link.call(Request::Create(Box::new(create))).await {
+    let descriptors;
+    (create.mounted, descriptors) = layers.into_iter().unzip();
+    let pid = match link.call_with(Request::Create(Box::new(create)), descriptors).await {
         Ok(Reply::Created { pid }) => pid,
         Ok(_) => return Err(Error::protocol(&bundle, "not a creation")),
         Err(Error::Refused(failure)) => return Err(Error::Create { id, message: failure.message }),

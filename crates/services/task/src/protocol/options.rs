@@ -18,6 +18,10 @@ pub struct CreateOptions {
     /// The root file system; `None` is what `config.json` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<Rootfs>,
+    /// Images of layers whose mounts come as descriptors with the first bytes of this message, in this order. A shim
+    /// that doesn't take them, or gets fewer, mounts its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted: Vec<PathBuf>,
     /// Where output is logged.
     pub log: LogTarget,
     /// What runs the container.
