@@ -343,3 +343,23 @@ fn add_takes_archives_apart_and_verifies_what_it_downloads() {
     assert!(bad.expect_code(1).stderr.contains("digest mismatch"));
     world.stop();
 }
+
+#[test]
+fn a_killed_daemons_step_ends_with_the_next_daemon() {
+    let world = World::start();
+    let root = project(&world, "killed", &[("Dockerfile", "FROM busybox\nRUN sleep 4712\n")]);
+    let mut command = world.client_command(Client::Hull, &["build", "--progress", "quiet"]);
+    let mut child = command.arg(&root).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let running = || !world.sh("pgrep -f 'slee[p] 4712'").stdout.is_empty();
+    eventually("the step runs", 20, || running().then_some(()));
+    world.kill_daemon();
+    child.wait().unwrap();
+    assert!(running(), "what runs does not end with the daemon");
+    world.start_daemon();
+    eventually("the step ended", 10, || (!running()).then_some(()));
+    for name in ["exec/containers", "exec/runtime", "data/build/mounts"] {
+        let left = || std::fs::read_dir(world.directory().join(name)).map_or(0, Iterator::count);
+        eventually(&format!("{name} is empty"), 10, || (left() == 0).then_some(()));
+    }
+    world.stop();
+}

@@ -7,6 +7,8 @@ use crate::record::{ContainerSpec, State};
 use crate::spec::MountKind;
 use crate::supervisor::{Handle, Request};
 use futures::future::join_all;
+use hull_task::Task;
+use hull_task::client::remove_leftovers;
 use hull_types::is_full_id;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub(crate) async fn boot(engine: &Arc<Engine>) -> Result<()> {
     if let Err(error) = engine.volumes.sweep() {
         tracing::warn!(%error, "cannot unmount what volumes have mounted");
     }
+    end_unowned(engine).await;
     sweep(engine);
     for handle in handles {
         // Starts of restart policies take their time: nobody waits for them here.
@@ -68,12 +71,32 @@ fn claim(engine: &Engine, spec: &ContainerSpec) {
     }
 }
 
+/// Ends what runs without a row: steps of builds that a killed daemon was at, and containers half created.
+async fn end_unowned(engine: &Engine) {
+    let folders = [engine.config.exec_root.join("containers"), engine.runtime_state()];
+    let mut ids: Vec<String> = folders.iter().flat_map(|folder| entries(folder)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids.into_iter().filter(|id| is_full_id(id) && !is_owned(engine, id)) {
+        if let Ok(task) = Task::connect(&engine.bundle(&id)).await {
+            let _ = task.shutdown().await;
+            task.deleted().await;
+        }
+        let left = remove_leftovers(&engine.config.runtime_binary, &engine.runtime_state(), &id).await;
+        if let Err(error) = left {
+            tracing::warn!(container = %id, %error, "cannot end what runs without a row");
+        }
+    }
+}
+
+fn is_owned(engine: &Engine, id: &str) -> bool {
+    let index = engine.index();
+    index.handles.contains_key(id) || index.damaged.contains_key(id)
+}
+
 /// Removes bundles, logs and snapshots without a row: a creation or removal that a crash interrupted.
 fn sweep(engine: &Engine) {
-    let owned = |id: &str| {
-        let index = engine.index();
-        index.handles.contains_key(id) || index.damaged.contains_key(id)
-    };
+    let owned = |id: &str| is_owned(engine, id);
     for folder in [engine.config.exec_root.join("containers"), engine.config.data_root.join("containers")] {
         for id in entries(&folder).into_iter().filter(|id| is_full_id(id) && !owned(id)) {
             let path = folder.join(&id);

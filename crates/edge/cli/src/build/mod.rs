@@ -17,6 +17,8 @@ mod send;
 mod show;
 mod verify;
 
+pub use prune::prune_cache;
+
 use crate::command::{Action, Arguments, Command, Entry, Flag, Section};
 
 pub const COMMANDS: &[Entry] = &[

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::matches::Matches;
 use crate::session::Session;
 use crate::volume::report;
-use crate::{check, image, network, streams, volume};
+use crate::{build, check, image, network, streams, volume};
 
 pub static PRUNE: Command = Command {
     usage: "[OPTIONS]",
@@ -33,6 +33,7 @@ fn warning(all: bool, volumes: bool) -> String {
     } else {
         "  - all dangling images"
     });
+    lines.push("  - unused build cache");
     format!("WARNING! This will remove:\n{}\n\nAre you sure you want to continue?", lines.join("\n"))
 }
 
@@ -57,6 +58,9 @@ async fn prune(session: &Session, matches: &Matches) -> Result<(), Failure> {
     }
     let (removed, bytes) = image::prune::prune_images(session, &filters, all).await?;
     streams::print(&report("Deleted Images:", &removed));
+    reclaimed += bytes;
+    let (removed, bytes) = build::prune_cache(session, &filters, all).await?;
+    streams::print(&report("Deleted build cache objects:", &removed));
     reclaimed += bytes;
     streams::print_line(&format!("Total reclaimed space: {}", hull_types::size::decimal(reclaimed as f64)));
     Ok(())
