@@ -1,11 +1,18 @@
 //! Finding out how a stream is compressed and reading through it, in this process: no program is ever started for
 //! it. What inflates without bound is the caller's to bound, with [`Limited`].
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 // A whole read of the source; the decoders take what they need from it.
 const BUFFER: usize = 128 * 1024;
+// The largest window of xz that is decoded, in KiB: what `xz -9` makes needs 64 MiB, and a stream may ask for 4 GiB.
+const XZ_MEMORY: u32 = 66 * 1024;
+
+// What tells the compression: lzma's whole header.
+const MAGIC: usize = 13;
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,29 +23,31 @@ pub enum Compression {
     Gzip,
     /// Zstandard (RFC 8878).
     Zstd,
+    /// bzip2, of one or more streams.
+    Bzip2,
+    /// xz, of one or more streams.
+    Xz,
 }
 
 type Source<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
 
-/// A reader of the uncompressed bytes of a gzip, zstd or plain stream.
+/// A reader of the uncompressed bytes of a gzip, zstd, bzip2, xz or plain stream.
 pub struct Decompressor<R: Read>(Decoder<R>);
 
 enum Decoder<R: Read> {
     Plain(Chain<Cursor<Vec<u8>>, R>),
     Gzip(Box<MultiGzDecoder<Source<R>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Source<R>>>),
+    Bzip2(Box<MultiBzDecoder<Source<R>>>),
+    Xz(Box<XzReader<Source<R>>>),
 }
 
 impl<R: Read> Decompressor<R> {
-    /// Finds the compression by the stream's first bytes. bzip2 and xz, which layers can't have, are errors of
-    /// kind [`io::ErrorKind::Unsupported`].
+    /// Finds the compression by the stream's first bytes. Plain lzma is an error of kind
+    /// [`io::ErrorKind::Unsupported`], as is an xz stream that needs more than 66 MiB of memory.
     pub fn detect(mut reader: R) -> io::Result<Self> {
-        let mut magic = Vec::with_capacity(6);
-        reader.by_ref().take(6).read_to_end(&mut magic)?;
-        let unsupported = |name: &str| {
-            let text = format!("{name} compression is not supported: use gzip, zstd or none");
-            Err(io::Error::new(io::ErrorKind::Unsupported, text))
-        };
+        let mut magic = Vec::with_capacity(MAGIC);
+        reader.by_ref().take(MAGIC as u64).read_to_end(&mut magic)?;
         let decoder = match magic.as_slice() {
             [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(MultiGzDecoder::new(source(magic, reader)))),
             // A frame, or one of the sixteen kinds of skippable frame before it.
@@ -46,8 +55,20 @@ impl<R: Read> Decompressor<R> {
                 let decoder = zstd::stream::read::Decoder::with_buffer(source(magic, reader))?;
                 Decoder::Zstd(Box::new(decoder))
             }
-            [b'B', b'Z', b'h', ..] => return unsupported("bzip2"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => return unsupported("xz"),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => {
+                Decoder::Bzip2(Box::new(MultiBzDecoder::new(source(magic, reader))))
+            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+                Decoder::Xz(Box::new(XzReader::new_mem_limit(source(magic, reader), true, XZ_MEMORY)))
+            }
+            // No magic, only the usual properties (lc=3, lp=0, pb=2), a window of whole KiB and a size: what
+            // lzma(1) writes. A tar's first bytes are a name.
+            [0x5d, 0, 0, _, _, size @ ..]
+                if size.len() == 8 && matches!(size[5..], [0, 0, 0] | [255, 255, 255]) =>
+            {
+                let text = "lzma compression is not supported: use xz, gzip, zstd, bzip2 or none";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
             _ => Decoder::Plain(Cursor::new(magic).chain(reader)),
         };
         Ok(Self(decoder))
@@ -59,6 +80,8 @@ impl<R: Read> Decompressor<R> {
             Decoder::Plain(_) => Compression::None,
             Decoder::Gzip(_) => Compression::Gzip,
             Decoder::Zstd(_) => Compression::Zstd,
+            Decoder::Bzip2(_) => Compression::Bzip2,
+            Decoder::Xz(_) => Compression::Xz,
         }
     }
 }
@@ -73,6 +96,8 @@ impl<R: Read> Read for Decompressor<R> {
             Decoder::Plain(reader) => reader.read(buffer),
             Decoder::Gzip(reader) => reader.read(buffer),
             Decoder::Zstd(reader) => reader.read(buffer),
+            Decoder::Bzip2(reader) => reader.read(buffer),
+            Decoder::Xz(reader) => reader.read(buffer),
         }
     }
 }
@@ -138,6 +163,44 @@ mod tests {
         Ok((reader.compression(), out))
     }
 
+    fn by(program: &str, arguments: &[&str], data: &[u8]) -> Vec<u8> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, data).unwrap();
+        let output = std::process::Command::new(program).args(arguments).arg("-c").arg(file.path()).output();
+        output.unwrap().stdout
+    }
+
+    #[test]
+    fn what_bzip2_and_xz_write_is_read() {
+        let mut text = b"contents ".repeat(50_000);
+        text.extend((0..200_000_u32).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()));
+        for (program, found) in [("bzip2", Compression::Bzip2), ("xz", Compression::Xz)] {
+            for level in ["-1", "-6", "-9"] {
+                let packed = by(program, &[level], &text);
+                assert!(through(&packed).unwrap() == (found, text.clone()), "{program} {level}");
+            }
+            let two = [by(program, &[], b"one "), by(program, &[], b"two")].concat();
+            assert_eq!(through(&two).unwrap().1, b"one two");
+            assert_eq!(through(&by(program, &[], b"")).unwrap().1, b"");
+        }
+        for check in ["none", "crc32", "crc64", "sha256"] {
+            let check = format!("--check={check}");
+            assert!(through(&by("xz", &[&check, "--x86", "--lzma2=preset=6"], &text)).unwrap().1 == text);
+        }
+    }
+
+    #[test]
+    fn cve_2021_20291_an_xz_stream_cannot_ask_for_more_memory_than_there_should_be() {
+        let packed = by("xz", &["--lzma2=preset=1,dict=256MiB"], b"small, but its window is not");
+        let error = through(&packed).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
+        // What inflates 7,000 times comes piece by piece, for Limited to count.
+        let bomb = by("xz", &["-9"], &vec![0; 64 << 20]);
+        assert!(bomb.len() < 32 << 10);
+        let limited = &mut Limited::new(Decompressor::detect(&bomb[..]).unwrap(), 1 << 20);
+        assert_eq!(io::copy(limited, &mut io::sink()).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
     #[test]
     fn each_compression_is_found_and_read() {
         let text = b"contents ".repeat(50_000);
@@ -153,9 +216,14 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_or_cut_off_is_an_error() {
-        for (magic, name) in [(&b"BZh91AY&SY"[..], "bzip2"), (b"\xfd7zXZ\0\0", "xz")] {
-            let error = through(magic).unwrap_err();
-            assert!(error.kind() == io::ErrorKind::Unsupported && error.to_string().contains(name));
+        let error = through(&by("lzma", &[], b"contents")).unwrap_err();
+        assert!(error.kind() == io::ErrorKind::Unsupported && error.to_string().contains("lzma"));
+        for program in ["bzip2", "xz"] {
+            let whole = by(program, &[], &b"contents ".repeat(1000));
+            assert!(through(&whole[..whole.len() - 5]).is_err(), "{program}");
+            let mut spoiled = whole.clone();
+            spoiled[whole.len() / 2] ^= 0x10;
+            assert!(through(&spoiled).is_err(), "{program}");
         }
         let whole = gzip(&b"contents ".repeat(1000));
         assert!(through(&whole[..whole.len() - 5]).is_err());

@@ -30,6 +30,24 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
+/// A part of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub length: u64,
+}
+
+/// What comes next of a file's contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// These bytes.
+    Data(&'a [u8]),
+    /// So many zeros that the archive doesn't have.
+    Hole(u64),
+}
+
 /// A member's description. Names are bytes as the archive has them: neither cleaned nor checked for `..`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -39,8 +57,10 @@ pub struct Entry {
     pub kind: EntryKind,
     /// What a hard or symbolic link leads to.
     pub link: Vec<u8>,
-    /// How many bytes of contents follow; 0 for what can have none.
+    /// How many bytes the contents have, holes counted; 0 for what can have none.
     pub size: u64,
+    /// Of a sparse file: where in it the bytes belong that the archive has, ascending. All else is zeros.
+    pub extents: Option<Box<[Extent]>>,
     /// Permission bits with set-id and sticky, 0 to 0o7777.
     pub mode: u32,
     /// Owner.
@@ -65,6 +85,7 @@ impl Entry {
             kind,
             link: Vec::new(),
             size: 0,
+            extents: None,
             mode,
             uid: 0,
             gid: 0,

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the two uses differ in.
@@ -231,16 +231,13 @@ impl<'a> Extractor<'a> {
             rustix::fs::openat(here, last, flags, Mode::from_raw_mode(asked))
         })?;
         let mut file = File::from(fd);
-        loop {
-            let piece = archive.contents()?;
-            if piece.is_empty() {
-                break;
-            }
-            file.write_all(piece).map_err(|source| Error::Contents {
-                act: "write",
-                path: lossy(path),
-                source,
-            })?;
+        archive.write_contents(&mut file).map_err(|error| match error {
+            Error::Write(source) => Error::Contents { act: "write", path: lossy(path), source },
+            other => other,
+        })?;
+        if entry.extents.is_some() {
+            // A hole at the end was not written.
+            rustix::fs::ftruncate(&file, entry.size).map_err(failed("truncate", path))?;
         }
         // The owner first: changing it takes set-id bits and capabilities away. Writing does too.
         if let Some((uid, gid)) = self.owner_to_set(entry) {

@@ -1,7 +1,7 @@
 //! The 512-byte header block: POSIX ustar, GNU, STAR and the old Unix form (POSIX.1-2017 `pax`, "ustar
 //! Interchange Format"; GNU tar manual, "Basic Tar Format").
 
-use crate::entry::EntryKind;
+use crate::entry::{EntryKind, Extent};
 
 /// The size of a block, and of a header.
 pub(crate) const BLOCK: usize = 512;
@@ -18,6 +18,17 @@ pub(crate) struct Header {
     pub flag: u8,
     pub link: Vec<u8>,
     pub device: (i64, i64),
+    /// Of GNU's old form: its map, or the beginning of it.
+    pub sparse: Option<OldSparse>,
+}
+
+/// What a header of type `S` says of where its contents go.
+#[derive(Debug)]
+pub(crate) struct OldSparse {
+    pub extents: Vec<Extent>,
+    /// Whether a block with more of them follows.
+    pub more: bool,
+    pub size: u64,
 }
 
 #[derive(PartialEq)]
@@ -72,7 +83,34 @@ pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Header, String> {
         flag,
         link: text(&block[157..257]).to_vec(),
         device,
+        sparse: match (flag, format) {
+            (b'S', Format::Gnu) => Some(old_sparse(block)?),
+            _ => None,
+        },
     })
+}
+
+fn old_sparse(block: &[u8; BLOCK]) -> Result<OldSparse, String> {
+    let size = number(&block[483..495]).and_then(|size| u64::try_from(size).ok());
+    let size = size.ok_or("the real size of a sparse member is no number")?;
+    Ok(OldSparse { extents: extents(&block[386..482])?, more: block[482] != 0, size })
+}
+
+/// A block of nothing but a sparse member's map: the map, and whether another one follows.
+pub(crate) fn more_extents(block: &[u8; BLOCK]) -> Result<(Vec<Extent>, bool), String> {
+    Ok((extents(&block[..504])?, block[504] != 0))
+}
+
+// Pairs of twelve bytes each; the first that is empty ends them.
+fn extents(field: &[u8]) -> Result<Vec<Extent>, String> {
+    let pairs = field.chunks_exact(24).take_while(|pair| pair[12] != 0);
+    pairs
+        .map(|pair| {
+            let part = |range| number(&pair[range]).and_then(|value| u64::try_from(value).ok());
+            let extent = part(0..12).zip(part(12..24)).map(|(offset, length)| Extent { offset, length });
+            extent.ok_or_else(|| "the map of a sparse member has what is no number".into())
+        })
+        .collect()
 }
 
 /// What a type flag means. `directory` is whether the name ends in a slash: how the oldest form marks directories.

@@ -1,6 +1,7 @@
 //! Extended headers: records `LENGTH KEY=VALUE\n` (POSIX.1-2017 `pax`, "pax Extended Header").
 
 use crate::entry::Time;
+use crate::sparse;
 use std::collections::BTreeMap;
 
 /// What extended headers say of the next member, or of all that follow.
@@ -14,7 +15,7 @@ pub(crate) struct Pax {
     pub mtime: Option<Time>,
     pub atime: Option<Time>,
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub sparse: bool,
+    pub sparse: Option<Box<sparse::Records>>,
 }
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -26,7 +27,7 @@ impl Pax {
         let mut rest = data;
         while !rest.is_empty() {
             let (key, value, after) = record(rest)?;
-            if global && (matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse.")) {
+            if global && (matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(sparse::KEY)) {
                 return Err(format!("a global header sets {}", crate::error::lossy(key)));
             }
             self.set(key, value)?;
@@ -59,7 +60,10 @@ impl Pax {
             b"gid" => self.gid = number(value)?,
             b"mtime" => self.mtime = time(value)?,
             b"atime" => self.atime = time(value)?,
-            key if key.starts_with(b"GNU.sparse.") => self.sparse = true,
+            key if key.starts_with(sparse::KEY) => {
+                let records = self.sparse.get_or_insert_default();
+                records.set(&key[sparse::KEY.len()..], value).ok_or_else(wrong)?;
+            }
             key => {
                 if let Some(xattr) = key.strip_prefix(XATTR) {
                     if xattr.is_empty() || xattr.contains(&0) {
@@ -95,7 +99,7 @@ fn record(data: &[u8]) -> Result<Record<'_>, String> {
     Ok((key, value, rest))
 }
 
-fn decimal(digits: &[u8]) -> Option<i64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<i64> {
     if digits.is_empty() {
         return None;
     }

@@ -4,11 +4,12 @@
 //! that skips a member's contents is always the one that is handed out (the extended header's over the block's),
 //! an extended header belongs to the very next member, and nothing between the two may carry members of its own.
 
-use crate::entry::{Entry, EntryKind, Time};
-use crate::error::{Error, Result, lossy};
-use crate::header::{self, BLOCK, Header};
+use crate::entry::{Entry, EntryKind, Extent, Piece, Time};
+use crate::error::{Error, Result};
+use crate::header::{self, BLOCK, Header, OldSparse};
 use crate::pax::Pax;
-use std::io::{self, Read};
+use crate::sparse::{self, Form, MapReader};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 // Large enough that a system call per buffer doesn't count, small enough to stay in the processor's cache.
 const BUFFER: usize = 256 * 1024;
@@ -25,9 +26,22 @@ pub struct Archive<R> {
     offset: u64,
     body: u64,
     padding: u64,
+    // Of a sparse member: what is left of its map, where its contents were read to, and its real size.
+    sparse: Option<Sparse>,
     global: Pax,
     finished: bool,
 }
+
+struct Sparse {
+    left: std::vec::IntoIter<Extent>,
+    // What is left of the part that is being read.
+    part: u64,
+    position: u64,
+    size: u64,
+}
+
+// Holes, for those who want bytes.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 impl<R> std::fmt::Debug for Archive<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -54,6 +68,7 @@ impl<R: Read> Archive<R> {
             offset: 0,
             body: 0,
             padding: 0,
+            sparse: None,
             global: Pax::default(),
             finished: false,
         }
@@ -106,15 +121,72 @@ impl<R: Read> Archive<R> {
         }
     }
 
-    /// The next piece of the present member's contents; empty after the last.
+    /// The next piece of the present member's contents; empty after the last. Holes come as zeros.
     pub fn contents(&mut self) -> Result<&[u8]> {
+        if self.sparse.is_none() {
+            return self.stored(u64::MAX);
+        }
+        match self.piece(ZEROS.len() as u64)? {
+            Piece::Data(data) => Ok(data),
+            Piece::Hole(length) => Ok(&ZEROS[..length as usize]),
+        }
+    }
+
+    /// As [`Archive::contents`], but a hole comes as one. Empty data after the last piece.
+    pub fn next_piece(&mut self) -> Result<Piece<'_>> {
+        self.piece(u64::MAX)
+    }
+
+    /// Writes the present member's contents. Holes are stepped over: what is there must read as zeros, and a hole at
+    /// the end adds nothing.
+    pub fn write_contents(&mut self, to: &mut (impl Write + Seek)) -> Result<()> {
+        loop {
+            match self.next_piece()? {
+                Piece::Data([]) => return Ok(()),
+                Piece::Data(data) => to.write_all(data).map_err(Error::Write)?,
+                // Sizes have 63 bits.
+                Piece::Hole(length) => {
+                    to.seek(SeekFrom::Current(length as i64)).map_err(Error::Write)?;
+                }
+            }
+        }
+    }
+
+    fn piece(&mut self, longest_hole: u64) -> Result<Piece<'_>> {
+        let Some(sparse) = &mut self.sparse else { return self.stored(u64::MAX).map(Piece::Data) };
+        if sparse.part > 0 {
+            let most = sparse.part;
+            let length = self.stored(most)?.len();
+            if let Some(sparse) = &mut self.sparse {
+                sparse.part -= length as u64;
+                sparse.position += length as u64;
+            }
+            return Ok(Piece::Data(&self.buffer[self.start - length..self.start]));
+        }
+        let (begins, length) = match sparse.left.as_slice().first() {
+            Some(extent) => (extent.offset, extent.length),
+            None => (sparse.size, 0),
+        };
+        let hole = (begins - sparse.position).min(longest_hole);
+        sparse.position += hole;
+        if hole > 0 {
+            return Ok(Piece::Hole(hole));
+        }
+        sparse.left.next();
+        sparse.part = length;
+        // Parts have bytes, so this goes one step down.
+        if length == 0 { Ok(Piece::Data(&[])) } else { self.piece(longest_hole) }
+    }
+
+    fn stored(&mut self, most: u64) -> Result<&[u8]> {
         if self.body == 0 {
             return Ok(&[]);
         }
         if self.start == self.end {
             self.fill()?;
         }
-        let length = usize::try_from(self.body).unwrap_or(usize::MAX).min(self.end - self.start);
+        let most = usize::try_from(self.body.min(most)).unwrap_or(usize::MAX);
+        let length = most.min(self.end - self.start);
         let from = self.start;
         self.take(length);
         self.body -= length as u64;
@@ -141,12 +213,10 @@ impl<R: Read> Archive<R> {
 
     fn member(&mut self, header: Header, pending: Pending, at: u64) -> Result<Entry> {
         let malformed = |reason: String| Error::Malformed { offset: at, reason };
-        let pax = pending.pax.unwrap_or_else(|| self.global.clone());
-        let name = pending.long_name.or(pax.path).unwrap_or(header.name);
-        if pax.sparse || header.flag == b'S' {
-            let reason = "sparse members are not supported; archive again without --sparse".into();
-            return Err(Error::Unsupported { name: lossy(&name), reason });
-        }
+        let mut pax = pending.pax.unwrap_or_else(|| self.global.clone());
+        let records = pax.sparse.take();
+        let real_name = records.as_ref().and_then(|records| records.name.clone());
+        let name = real_name.or(pending.long_name).or(pax.path).unwrap_or(header.name);
         let kind = header::kind_of(header.flag, name.ends_with(b"/"));
         let size = match pax.size {
             Some(size) => size,
@@ -160,6 +230,33 @@ impl<R: Read> Archive<R> {
         }
         self.body = if empty { 0 } else { size };
         self.padding = self.body.next_multiple_of(BLOCK as u64) - self.body;
+        let mut kind = kind;
+        if let Some(old) = header.sparse {
+            if records.is_some()
+                || pax.size.is_some()
+                || kind != EntryKind::Other(b'S')
+                || name.ends_with(b"/")
+            {
+                return Err(malformed("an old sparse member with records that say otherwise".into()));
+            }
+            kind = EntryKind::File;
+            let size = old.size;
+            let map = self.old_map(old).map_err(|error| at_header(error, at))?;
+            self.begin_sparse(map, size).map_err(malformed)?;
+        } else if header.flag == b'S' {
+            return Err(malformed("a sparse member whose header has no map".into()));
+        } else if let Some(records) = records {
+            if kind != EntryKind::File {
+                return Err(malformed("the records of a sparse member for what is no file".into()));
+            }
+            let (form, size) = records.form().map_err(malformed)?;
+            let map = match form {
+                Form::Map(map) => map,
+                Form::InContents => self.map_in_contents().map_err(|error| at_header(error, at))?,
+            };
+            self.begin_sparse(map, size).map_err(malformed)?;
+        }
+        let sparse = self.sparse.as_ref();
         let id = |name: &str, value: i64| {
             // The last number means "leave it" to chown.
             u32::try_from(value)
@@ -173,7 +270,8 @@ impl<R: Read> Archive<R> {
         Ok(Entry {
             kind,
             link: pending.long_link.or(pax.link).unwrap_or(header.link),
-            size: self.body,
+            size: sparse.map_or(self.body, |sparse| sparse.size),
+            extents: sparse.map(|sparse| sparse.left.as_slice().into()),
             mode: header.mode,
             uid: id("uid", pax.uid.unwrap_or(header.uid))?,
             gid: id("gid", pax.gid.unwrap_or(header.gid))?,
@@ -183,6 +281,41 @@ impl<R: Read> Archive<R> {
             xattrs: pax.xattrs.into_iter().collect(),
             name,
         })
+    }
+
+    fn begin_sparse(&mut self, map: Vec<Extent>, size: u64) -> Result<(), String> {
+        let left = sparse::check(map, size, self.body)?.into_iter();
+        self.sparse = Some(Sparse { left, part: 0, position: 0, size });
+        Ok(())
+    }
+
+    // The blocks of the map that stand between an old sparse member's header and its contents.
+    fn old_map(&mut self, old: OldSparse) -> Result<Vec<Extent>> {
+        let OldSparse { extents: mut map, mut more, .. } = old;
+        while more {
+            let block = self.read_block()?.ok_or_else(|| Error::Read(io::ErrorKind::UnexpectedEof.into()))?;
+            let (extents, another) = header::more_extents(&block).map_err(reason)?;
+            map.extend(extents);
+            more = another;
+            if map.len() > sparse::MAX_EXTENTS {
+                return Err(reason(sparse::too_many()));
+            }
+        }
+        Ok(map)
+    }
+
+    fn map_in_contents(&mut self) -> Result<Vec<Extent>> {
+        let mut reader = MapReader::default();
+        loop {
+            self.body = self
+                .body
+                .checked_sub(BLOCK as u64)
+                .ok_or_else(|| reason("the map of a sparse member does not end".into()))?;
+            let block = self.read_block()?.ok_or_else(|| Error::Read(io::ErrorKind::UnexpectedEof.into()))?;
+            if let Some(map) = reader.block(&block).map_err(reason)? {
+                return Ok(map);
+            }
+        }
     }
 
     fn next_header(&mut self) -> Result<Option<Header>> {
@@ -247,6 +380,7 @@ impl<R: Read> Archive<R> {
     }
 
     fn skip_contents(&mut self) -> Result<()> {
+        self.sparse = None;
         let mut left = self.body + self.padding;
         (self.body, self.padding) = (0, 0);
         while left > 0 {
@@ -281,6 +415,18 @@ impl<R: Read> Archive<R> {
                 Err(error) => return Err(Error::Read(error)),
             }
         }
+    }
+}
+
+fn reason(reason: String) -> Error {
+    Error::Malformed { offset: 0, reason }
+}
+
+// Who reads a map doesn't know where its member began.
+fn at_header(error: Error, at: u64) -> Error {
+    match error {
+        Error::Malformed { reason, .. } => Error::Malformed { offset: at, reason },
+        other => other,
     }
 }
 

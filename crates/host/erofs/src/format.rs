@@ -8,6 +8,8 @@ pub(crate) const SUPERBLOCK: u64 = 1024;
 pub(crate) const INODES: u64 = SUPERBLOCK + BLOCK;
 /// Inodes begin at multiples of this; a nid counts them.
 pub(crate) const SLOT: u64 = 32;
+/// Where in the superblock the block stands from which nids count.
+pub(crate) const INODES_FROM: usize = 40;
 pub(crate) const MAGIC: u32 = 0xE0F5_E1E2;
 pub(crate) const COMPACT: usize = 32;
 pub(crate) const EXTENDED: usize = 64;
@@ -89,10 +91,10 @@ pub(crate) fn chunk_format(bits: u32) -> u32 {
     bits | 0x20
 }
 
-/// A chunk that begins at a block of the first further device.
-pub(crate) fn chunk_index(block: u32) -> [u8; 8] {
+/// A chunk that begins at a block of a device: 0 is the image itself, 1 the tar.
+pub(crate) fn chunk_index(device: u16, block: u32) -> [u8; 8] {
     let mut bytes = [0; 8];
-    bytes[2..4].copy_from_slice(&1_u16.to_le_bytes());
+    bytes[2..4].copy_from_slice(&device.to_le_bytes());
     bytes[4..].copy_from_slice(&block.to_le_bytes());
     bytes
 }
@@ -123,6 +125,8 @@ pub(crate) struct Superblock {
     pub seconds: i64,
     pub nanoseconds: u32,
     pub blocks: u32,
+    /// The block from which nids count.
+    pub inodes_from: u32,
     pub attributes: u32,
     pub uuid: [u8; 16],
     pub device_blocks: u32,
@@ -140,6 +144,7 @@ impl Superblock {
         put(&mut bytes, 24, &self.seconds.to_le_bytes());
         put(&mut bytes, 32, &self.nanoseconds.to_le_bytes());
         put(&mut bytes, 36, &self.blocks.to_le_bytes());
+        put(&mut bytes, INODES_FROM, &self.inodes_from.to_le_bytes());
         put(&mut bytes, 44, &self.attributes.to_le_bytes());
         put(&mut bytes, 48, &self.uuid);
         put(&mut bytes, 80, &(FEATURE_INCOMPAT_CHUNKED_FILE | FEATURE_INCOMPAT_DEVICE_TABLE).to_le_bytes());

@@ -3,7 +3,7 @@
 use crate::attributes::Shared;
 use crate::format::{self, BLOCK, DIRENT, DataLayout, Inode, SUPERBLOCK, Superblock};
 use crate::layout::{self, Place, Plan};
-use crate::tree::{Builder, Content, NodeId, ROOT};
+use crate::tree::{Builder, Content, Contents, NodeId, ROOT};
 use hull_archive::{Error, Result};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -48,7 +48,10 @@ impl<W: Write + Seek> Image<'_, W> {
         let blocks = (attributes + self.shared.area.len() as u64).next_multiple_of(BLOCK);
         let end = blocks / BLOCK + u64::from(self.plan.blocks);
         let too_large = || io::Error::other("the image has more than 2^32 blocks");
-        let address = |block: u64| u32::try_from(block).map_err(|_| too_large());
+        // The plan begins at the image's start, or behind what was expanded.
+        let base = if self.builder.expanded == format::INODES { 0 } else { self.builder.expanded / BLOCK };
+        let address = |block: u64| u32::try_from(base + block).map_err(|_| too_large());
+        self.out.begin(base * BLOCK)?;
         let (first, total) = (address(blocks / BLOCK)?, address(end)?);
         let places = std::mem::take(&mut self.plan.places);
         for (number, place) in (1..).zip(&places) {
@@ -57,7 +60,7 @@ impl<W: Write + Seek> Image<'_, W> {
         self.out.pad_to(attributes)?;
         self.out.put(&self.shared.area)?;
         for place in &places {
-            self.whole_blocks(place, first)?;
+            self.whole_blocks(place, blocks)?;
         }
         self.out.pad_to(end * BLOCK)?;
         let superblock = Superblock {
@@ -66,9 +69,10 @@ impl<W: Write + Seek> Image<'_, W> {
             seconds: self.plan.time.seconds,
             nanoseconds: self.plan.time.nanoseconds,
             blocks: total,
+            inodes_from: address(0)?,
             attributes: address(attributes / BLOCK)?,
             uuid: self.out.uuid(),
-            device_blocks: address(length.div_ceil(BLOCK))?,
+            device_blocks: u32::try_from(length.div_ceil(BLOCK)).map_err(|_| too_large())?,
         };
         self.out.finish(SUPERBLOCK, &superblock.block())
     }
@@ -105,7 +109,7 @@ impl<W: Write + Seek> Image<'_, W> {
         self.out.pad_to(u64::from(self.plan.nids[place.node as usize]) * format::SLOT)?;
         self.out.put(&bytes)?;
         match (&node.content, place.layout) {
-            (Content::File { offset, size }, DataLayout::ChunkBased) => self.chunks(*offset, *size),
+            (Content::File { place, size }, DataLayout::ChunkBased) => self.chunks(*place, *size),
             (_, DataLayout::FlatInline) => {
                 let contents = self.contents(place);
                 let tail = contents.len() - contents.len() % BLOCK as usize;
@@ -115,13 +119,17 @@ impl<W: Write + Seek> Image<'_, W> {
         }
     }
 
-    fn chunks(&mut self, offset: u64, size: u64) -> io::Result<()> {
+    fn chunks(&mut self, place: Contents, size: u64) -> io::Result<()> {
+        let (device, offset) = match place {
+            Contents::Image(offset) => (0, offset),
+            Contents::Tar(offset) => (1, offset),
+        };
         let (bits, count) = format::chunks(size);
         self.out.pad_to(self.out.position.next_multiple_of(format::CHUNK_INDEX))?;
         for chunk in 0..count {
             // Checked when the file was taken in.
             let block = (offset / BLOCK + (chunk << bits)) as u32;
-            self.out.put(&format::chunk_index(block))?;
+            self.out.put(&format::chunk_index(device, block))?;
         }
         Ok(())
     }
@@ -152,7 +160,7 @@ impl<W: Write + Seek> Image<'_, W> {
         bytes
     }
 
-    fn whole_blocks(&mut self, place: &Place, first: u32) -> io::Result<()> {
+    fn whole_blocks(&mut self, place: &Place, from: u64) -> io::Result<()> {
         let inline = place.layout == DataLayout::FlatInline;
         if place.layout == DataLayout::ChunkBased || (inline && place.size < BLOCK) {
             return Ok(());
@@ -162,7 +170,7 @@ impl<W: Write + Seek> Image<'_, W> {
             return Ok(());
         }
         let tail = if inline { contents.len() - contents.len() % BLOCK as usize } else { contents.len() };
-        self.out.pad_to((u64::from(first) + u64::from(place.block)) * BLOCK)?;
+        self.out.pad_to(from + u64::from(place.block) * BLOCK)?;
         self.out.put(&contents[..tail])
     }
 }
@@ -181,6 +189,11 @@ impl<'a, W: Write + Seek> Sink<'a, W> {
     fn new(to: &'a mut W) -> Self {
         let hash = [0xcbf2_9ce4_8422_2325, 0x9e37_79b9_7f4a_7c15];
         Self { to, buffer: Vec::with_capacity(2 * PIECE), position: 0, hash }
+    }
+
+    // Positions count from here.
+    fn begin(&mut self, at: u64) -> io::Result<()> {
+        self.to.seek(SeekFrom::Start(at)).map(drop)
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {

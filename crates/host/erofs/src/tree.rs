@@ -2,9 +2,10 @@
 
 use crate::attributes::{Attributes, SetId};
 use crate::format;
-use hull_archive::{Entry, EntryKind, Error, Mark, Result, Time, clean_name, layer_mark};
+use hull_archive::{Archive, Entry, EntryKind, Error, Mark, Result, Time, clean_name, layer_mark};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Where a node is in [`Builder::nodes`].
@@ -31,12 +32,21 @@ impl Default for Limits {
     }
 }
 
+/// Where a file's contents begin, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// In the tar.
+    Tar(u64),
+    /// In the image, where [`Builder::expand`] put them.
+    Image(u64),
+}
+
 #[derive(Debug)]
 pub(crate) enum Content {
     Directory(Names),
-    /// Where it begins in the tar, and how long it is.
+    /// Where it is, and how long.
     File {
-        offset: u64,
+        place: Contents,
         size: u64,
     },
     Symlink(Box<[u8]>),
@@ -109,6 +119,8 @@ pub struct Builder {
     pub(crate) entries: u64,
     limits: Limits,
     held: usize,
+    /// Where what was expanded into the image ends.
+    pub(crate) expanded: u64,
     // The directory that was asked for last: a tar tells a directory's files one after the other.
     last: Option<(Vec<u8>, NodeId)>,
     covered: HashMap<PathBuf, (u32, u32, u32, SetId)>,
@@ -130,6 +142,7 @@ impl Builder {
             entries: 0,
             limits,
             held: 0,
+            expanded: format::INODES,
             last: None,
             covered: HashMap::new(),
         }
@@ -142,12 +155,29 @@ impl Builder {
         self.covered.insert(path.to_owned(), (mode & 0o7777, owner.0, owner.1, set));
     }
 
-    /// Takes an entry in; its contents begin at `offset` in the tar.
-    pub fn add(&mut self, entry: &Entry, offset: u64) -> Result<()> {
+    /// Copies a sparse member's contents into the image, where it says.
+    pub fn expand<R: Read>(
+        &mut self,
+        entry: &Entry,
+        archive: &mut Archive<R>,
+        image: &mut (impl Write + Seek),
+    ) -> Result<u64> {
+        let place = self.expanded;
+        let end = place.checked_add(entry.size).map(|end| end.next_multiple_of(format::BLOCK));
+        // What comes behind has to have an address too.
+        let end = end.filter(|end| end >> format::BLOCK_BITS < 1 << 31);
+        self.expanded = end.ok_or_else(|| unsupported(entry, "the layer's sparse files are too large"))?;
+        image.seek(SeekFrom::Start(place)).map_err(Error::Write)?;
+        archive.write_contents(image)?;
+        Ok(place)
+    }
+
+    /// Takes an entry in.
+    pub fn add(&mut self, entry: &Entry, place: Contents) -> Result<()> {
         self.entries += 1;
         let path = clean_name(&entry.name)?;
         match layer_mark(&path)? {
-            Mark::None => self.member(entry, &path, offset),
+            Mark::None => self.member(entry, &path, place),
             Mark::Removed(path) => self.whiteout(&path),
             Mark::Opaque(path) => {
                 let directory = self.enter(&path)?;
@@ -158,7 +188,7 @@ impl Builder {
         }
     }
 
-    fn member(&mut self, entry: &Entry, path: &[u8], offset: u64) -> Result<()> {
+    fn member(&mut self, entry: &Entry, path: &[u8], place: Contents) -> Result<()> {
         if path.is_empty() {
             if !entry.kind.is_directory() {
                 return Err(unsupported(entry, "the root can only be a directory"));
@@ -175,12 +205,13 @@ impl Builder {
             EntryKind::HardLink => return self.hard_link(entry, path, parent, name),
             EntryKind::Directory => return self.directory(entry, parent, name),
             EntryKind::File => {
+                let (Contents::Tar(offset) | Contents::Image(offset)) = place;
                 if !offset.is_multiple_of(format::BLOCK)
                     || (offset + entry.size) >> format::BLOCK_BITS >= 1 << 32
                 {
                     return Err(unsupported(entry, "its contents are too far into the archive"));
                 }
-                self.node(entry, 0o100_000, Content::File { offset, size: entry.size })
+                self.node(entry, 0o100_000, Content::File { place, size: entry.size })
             }
             EntryKind::Symlink => {
                 let wrong = match entry.link.len() {

@@ -356,6 +356,44 @@ fn spoiled_tars_do_no_harm() {
     }
 }
 
+#[test]
+fn sparse_files_of_every_form_have_what_was_packed() {
+    let scene = Scene::new();
+    let from = scene.path("from");
+    std::fs::create_dir(&from).unwrap();
+    for (form, tar) in support::sparse_archives(&from) {
+        assert!(scene.compare(&tar), "{form}");
+        let from: BTreeMap<_, _> = facts(&from).into_iter().collect();
+        same(&from, &scene.mounted(facts));
+        // What stands in no archive takes no place on the disk.
+        let image = std::fs::metadata(scene.path("image")).unwrap();
+        assert!(image.blocks() * 512 < 3 << 20 && image.len() > 9 << 20, "{form}: {}", image.blocks());
+        assert_eq!(
+            hull_erofs::root(&File::open(scene.path("image")).unwrap()).unwrap().mode,
+            0o755,
+            "{form}"
+        );
+    }
+}
+
+#[test]
+fn sparse_files_that_are_too_large_are_refused() {
+    let scene = Scene::new();
+    let from = scene.path("from");
+    std::fs::create_dir(&from).unwrap();
+    let pack = |size: &str| {
+        let script = "cd $1; truncate -s $2 file other; tar --sparse --format=posix -cf - file other";
+        let arguments = ["-c", script, "pack", from.to_str().unwrap(), size];
+        support::output("bash", &arguments, b"")
+    };
+    let summary = scene.image(&pack("400G")).unwrap();
+    assert_eq!(summary.size, 800 << 30);
+    let length = |root: &Path| std::fs::metadata(root.join("file")).unwrap().len();
+    assert_eq!(scene.mounted(length), 400 << 30);
+    let error = scene.image(&pack("600G")).unwrap_err();
+    assert!(error.to_string().contains("too large"), "{error}");
+}
+
 // Judged by another's tar: the files of this machine's own packages.
 #[test]
 fn a_real_tree_is_as_gnu_tar_has_it() {

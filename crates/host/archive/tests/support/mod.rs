@@ -144,3 +144,36 @@ pub fn evil(canary: &Path) -> Vec<(&'static str, Vec<u8>)> {
         ("late times via link", tar().dir("d").file("d/x", "").symlink("d", outside).bytes()),
     ]
 }
+
+/// Files with holes in every place, under `directory`, and how GNU tar packs them: each form, and its tar.
+pub fn sparse_archives(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let script = r#"
+        set -e; cd "$1"; l=$(printf 'l%.0s' $(seq 140)); mkdir d
+        truncate -s 3M middle; printf middle | dd of=middle bs=1 seek=1500000 conv=notrunc status=none
+        printf begin > begin; truncate -s 1234567 begin
+        truncate -s 1M end; printf end >> end
+        truncate -s 5M all; printf whole > whole; : > empty
+        for i in $(seq 0 99); do echo "part $i" | dd of=d/many bs=1 seek=$((i * 20000)) conv=notrunc status=none; done
+        cp --sparse=always d/many d/$l; ln d/many hard
+        chmod 4711 middle; touch -d @1600000000 middle begin end all whole empty d/* d .
+    "#;
+    output("bash", &["-c", script, "sparse", directory.to_str().unwrap()], b"");
+    let forms = [
+        ["--format=gnu", "--sparse"],
+        ["--format=oldgnu", "--sparse"],
+        ["--format=posix", "--sparse-version=0.0"],
+        ["--format=posix", "--sparse-version=0.1"],
+        ["--format=posix", "--sparse-version=1.0"],
+    ];
+    let pack = |[format, version]: [&str; 2], detection: &str| {
+        let from = ["-C", directory.to_str().unwrap(), "--sort=name", "-cf", "-", "."];
+        output("tar", &[&["--sparse", detection, format, version][..], &from].concat(), b"")
+    };
+    let mut all = Vec::new();
+    for form in forms {
+        for detection in ["--hole-detection=seek", "--hole-detection=raw"] {
+            all.push((format!("{} {detection}", form.join(" ")), pack(form, detection)));
+        }
+    }
+    all
+}
