@@ -51,10 +51,12 @@ fn files_are_as_gnu_tar_makes_them_with_their_holes() {
 fn contents_are_as_pythons_with_the_holes_as_zeros() {
     let scene = tempfile::tempdir_in("/var/tmp").unwrap();
     let script = "
-import sys, tarfile, zlib
+import re, sys, tarfile, zlib
 archive = tarfile.open(fileobj=sys.stdin.buffer, mode='r|')
 for m in archive:
-    if m.isreg(): print(m.name, m.size, zlib.adler32(archive.extractfile(m).read()))
+    # With a long name it shows the place that GNU tar gives to those who know no sparse files.
+    name = re.sub(r'GNUSparseFile\\.[0-9]+/', '', m.name)
+    if m.isreg(): print(name, m.size, zlib.adler32(archive.extractfile(m).read()))
 ";
     for (form, tar) in sparse_archives(scene.path()) {
         let mut archive = Archive::new(&tar[..]);
@@ -69,9 +71,12 @@ for m in archive:
                 if piece.is_empty() {
                     break;
                 }
-                for byte in piece {
-                    low = (low + u64::from(*byte)) % 65521;
-                    high = (high + low) % 65521;
+                for part in piece.chunks(4096) {
+                    for byte in part {
+                        low += u64::from(*byte);
+                        high += low;
+                    }
+                    (low, high) = (low % 65521, high % 65521);
                 }
                 length += piece.len() as u64;
             }

@@ -3,7 +3,8 @@
 //! ```text
 //!  begin ─► layer(tar) … ─► image(config, layers, name) ─► rows (one commit)
 //! ```
-//! A layer made here is kept uncompressed: its blob's digest is its diff id. From the first call to the last nothing
+//! A layer made here is kept uncompressed: its blob's digest is its diff id, and where the driver keeps tars both are
+//! one file. From the first call to the last nothing
 //! of it is collected, though no row names it.
 
 use crate::Images;
@@ -171,6 +172,9 @@ pub(crate) fn apply(
         return Ok(());
     }
     let file = images.content().reader(&plan.blob.digest)?;
+    // A blob that is named by the diff id is the layer's tar: both may be one file.
+    let is_tar = plan.blob.digest == plan.diff_id.0;
+    let tar = is_tar.then(|| images.content().reader(&plan.blob.digest)).transpose()?;
     let failed = |cause: String| ImageError::Unpack { digest: plan.blob.digest.clone(), cause };
     let counted = Counted { file, read: 0, progress };
     let plain = Decompressor::detect(counted).map_err(|error| failed(error.to_string()))?;
@@ -180,7 +184,11 @@ pub(crate) fn apply(
         wanted: &plan.diff_id,
         found: None,
     };
-    let applied = images.snapshotter().apply(plan.parent.as_ref(), &plan.chain, &mut verified);
+    let (parent, chain) = (plan.parent.as_ref(), &plan.chain);
+    let applied = match &tar {
+        Some(tar) => images.snapshotter().apply_file(parent, chain, tar, &mut verified),
+        None => images.snapshotter().apply(parent, chain, &mut verified),
+    };
     // A driver that did not read to the end is made to, so that all of it counts.
     let read = io::copy(&mut verified, &mut io::sink());
     let wrong = verified.found.filter(|found| *found != plan.diff_id.0);

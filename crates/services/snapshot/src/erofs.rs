@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! layers/sha256/<hex of the ChainId>/
-//!   layer.tar      the layer as it came, byte for byte
+//!   layer.tar      the layer as it came, byte for byte; of what is made here the same file as the blob
 //!   layer.erofs    its image (`hull-erofs`), mounted with the tar as its device
 //!   layer.json     as with every driver
 //! ```
@@ -19,10 +19,10 @@ use hull_archive::Entry;
 use hull_erofs::Builder;
 use hull_sys::LayerMounts;
 use hull_types::{Lower, Rootfs};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The driver. Dropping it waits until what was removed is gone.
@@ -35,8 +35,15 @@ pub struct TarIndex;
 impl Form for TarIndex {
     const NAME: &'static str = "erofs";
 
-    fn write(aside: &Path, reader: &mut dyn Read) -> Result<Written, hull_archive::Error> {
+    fn write(
+        aside: &Path,
+        reader: &mut dyn Read,
+        kept: Option<&File>,
+    ) -> Result<Written, hull_archive::Error> {
         let (tar, image) = (tar(aside), image(aside));
+        if kept.is_some_and(|kept| one_more_name(kept, &tar)) {
+            return write_image(reader, &image, Builder::default());
+        }
         let file = File::create(&tar).map_err(|source| contents("make", &tar, source))?;
         let kept = Kept { reader, file, length: 0, started: 0, failed: None };
         let mut kept = kept;
@@ -94,6 +101,12 @@ impl Form for TarIndex {
     fn tar(layer: &Path) -> io::Result<Option<File>> {
         File::open(tar(layer)).map(Some)
     }
+}
+
+// Not between file systems, and not beyond the number of names that a file may have: then it is copied.
+fn one_more_name(file: &File, path: &Path) -> bool {
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW).is_ok()
 }
 
 fn tar(layer: &Path) -> PathBuf {
@@ -170,7 +183,7 @@ fn try_in(place: &Path) -> io::Result<()> {
     let mut writer = hull_archive::Writer::new(Vec::new());
     let entry = Entry { size: TEXT.len() as u64, ..Entry::new("file", hull_archive::EntryKind::File, 0o644) };
     let bytes = writer.entry(&entry).and_then(|()| writer.contents(TEXT)).and_then(|()| writer.finish());
-    TarIndex::write(&layer, &mut &bytes.map_err(io::Error::other)?[..]).map_err(io::Error::other)?;
+    TarIndex::write(&layer, &mut &bytes.map_err(io::Error::other)?[..], None).map_err(io::Error::other)?;
     let rootfs = Rootfs { lowers: vec![TarIndex::lower(&layer)], upper: Some(upper), work: Some(work) };
     let tree = hull_sys::InRoot::new(hull_sys::mount_rootfs(&rootfs, &LayerMounts::default())?);
     match tree.read("file", TEXT.len() as u64)? {

@@ -74,6 +74,15 @@ pub trait Snapshotter: Send + Sync {
     /// layers of an image may be applied in parallel. A layer that is there is left as it is, its reader read to
     /// the end all the same.
     fn apply(&self, parent: Option<&ChainId>, chain: &ChainId, reader: &mut dyn Read) -> Result<Layer>;
+    /// As [`Snapshotter::apply`] for a tar that is a whole file on the disk which nobody will ever write again: a driver
+    /// that keeps tars gives it one more name instead of copying it. `reader` gives what is in `tar`.
+    fn apply_file(
+        &self,
+        parent: Option<&ChainId>,
+        chain: &ChainId,
+        tar: &File,
+        reader: &mut dyn Read,
+    ) -> Result<Layer>;
     /// Makes a layer on `parent`, which must be there, from an uncompressed tar whose digest is not known beforehand.
     /// One that is there already is left as it is.
     fn add(&self, parent: Option<&ChainId>, reader: &mut dyn Read) -> Result<Added>;

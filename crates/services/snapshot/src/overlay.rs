@@ -22,7 +22,11 @@ pub struct Directories;
 impl Form for Directories {
     const NAME: &'static str = "overlay2";
 
-    fn write(aside: &Path, reader: &mut dyn Read) -> Result<Written, hull_archive::Error> {
+    fn write(
+        aside: &Path,
+        reader: &mut dyn Read,
+        _tar: Option<&File>,
+    ) -> Result<Written, hull_archive::Error> {
         let files = aside.join("fs");
         let made = std::fs::create_dir(&files).and_then(|()| {
             // Whatever the umask is: this one may show in the container.

@@ -37,12 +37,13 @@ type Test = fn(&Driver<'_>, &Path);
 
 /// Runs all.
 pub fn run(driver: &Driver<'_>) {
-    let tests: [(&str, Test); 11] = [
+    let tests: [(&str, Test); 12] = [
         ("contents", contents_are_those_of_the_layers),
         ("whiteouts", whiteouts_hide_and_opaque_directories_are_empty),
         ("writes", writes_go_to_the_snapshot_alone),
         ("changes", changes_and_usage_tell_of_writes),
         ("adding", an_added_layer_is_what_its_tar_says),
+        ("file", a_file_is_applied_as_its_stream_is),
         ("diff", a_diff_is_a_layer_that_makes_the_same_tree),
         ("many", five_hundred_layers_are_stacked),
         ("removal", what_is_used_stays_and_what_is_removed_goes),
@@ -356,6 +357,24 @@ fn broken_layers_leave_nothing(driver: &Driver<'_>, root: &Path) {
     let view = mounted(driver, &snapshots.view(Some(&chain(1))).unwrap());
     assert_eq!(view.read("file").len(), 5000);
     assert!(view.0.as_fd().as_raw_fd() >= 0);
+}
+
+fn a_file_is_applied_as_its_stream_is(driver: &Driver<'_>, root: &Path) {
+    let snapshots = (driver.open)(root);
+    let place = driver.directory.join("a tar");
+    fs::write(&place, Tar::default().dir("dir", 0o750).file("dir/file", "contents").bytes()).unwrap();
+    let tar = fs::File::open(&place).unwrap();
+    let mut reader = fs::File::open(&place).unwrap();
+    assert_eq!(snapshots.apply_file(None, &chain(1), &tar, &mut reader).unwrap().size, 8);
+    let kept = snapshots.tar(&chain(1)).unwrap().map(|kept| kept.metadata().unwrap().ino());
+    // Who keeps it has the same file, not a copy.
+    assert!(kept.is_none_or(|kept| kept == tar.metadata().unwrap().ino()));
+    assert_eq!(tar.metadata().unwrap().nlink(), 1 + u64::from(kept.is_some()));
+    fs::remove_file(&place).unwrap();
+    let view = mounted(driver, &snapshots.view(Some(&chain(1))).unwrap());
+    assert_eq!(view.read("dir/file"), "contents");
+    drop(view);
+    snapshots.remove_layer(&chain(1)).unwrap();
 }
 
 fn an_added_layer_is_what_its_tar_says(driver: &Driver<'_>, root: &Path) {

@@ -85,7 +85,13 @@ impl<F: Form> Layers<F> {
         self.lock().get(chain).map(|record| record.size).ok_or_else(|| Error::NoLayer(chain.clone()))
     }
 
-    pub fn apply(&self, parent: Option<&ChainId>, chain: &ChainId, reader: &mut dyn Read) -> Result<Layer> {
+    pub fn apply(
+        &self,
+        parent: Option<&ChainId>,
+        chain: &ChainId,
+        reader: &mut dyn Read,
+        tar: Option<&File>,
+    ) -> Result<Layer> {
         if let Ok(size) = self.size(chain) {
             // Whoever hashes what is read wants all of it.
             io::copy(reader, &mut io::sink()).map_err(|error| Error::Apply {
@@ -95,7 +101,7 @@ impl<F: Form> Layers<F> {
             return Ok(Layer { size });
         }
         self.aside(|aside| {
-            let written = write::<F>(aside, chain.0.as_str(), reader)?;
+            let written = write::<F>(aside, chain.0.as_str(), reader, tar)?;
             self.finish(aside, Record::new(chain.clone(), parent.cloned(), None, written))
         })
     }
@@ -103,7 +109,7 @@ impl<F: Form> Layers<F> {
     pub fn add(&self, parent: Option<&ChainId>, reader: &mut dyn Read) -> Result<Added> {
         self.aside(|aside| {
             let mut hashed = Hashed::new(reader);
-            let written = write::<F>(aside, "to be added", &mut hashed)?;
+            let written = write::<F>(aside, "to be added", &mut hashed, None)?;
             let (digest, tar_size) = hashed.finish().map_err(|error| Error::Apply {
                 layer: "to be added".into(),
                 source: hull_archive::Error::Read(error),
@@ -221,8 +227,8 @@ fn write_record(layer: &Path, record: &Record) -> Result<()> {
     std::fs::rename(&new, &place).map_err(failed("rename into place", &place))
 }
 
-fn write<F: Form>(aside: &Path, layer: &str, reader: &mut dyn Read) -> Result<Written> {
-    F::write(aside, reader).map_err(|source| Error::Apply { layer: layer.into(), source })
+fn write<F: Form>(aside: &Path, layer: &str, reader: &mut dyn Read, tar: Option<&File>) -> Result<Written> {
+    F::write(aside, reader, tar).map_err(|source| Error::Apply { layer: layer.into(), source })
 }
 
 // Directories that the layer only has as parents get the attributes of the directory that they cover.

@@ -45,8 +45,10 @@ use trash::Trash;
 pub trait Form: fmt::Debug + Send + Sync + 'static {
     /// The driver's name, as `docker info` shows it.
     const NAME: &'static str;
-    /// Writes a layer's contents into the directory `aside` from its uncompressed tar, read to the end.
-    fn write(aside: &Path, reader: &mut dyn Read) -> Result<Written, hull_archive::Error>;
+    /// Writes a layer's contents into the directory `aside` from its uncompressed tar, read to the end. Where the tar is
+    /// a file that may be kept as it is, that is `tar`.
+    fn write(aside: &Path, reader: &mut dyn Read, tar: Option<&File>)
+    -> Result<Written, hull_archive::Error>;
     /// Returns when all of the layer is on the disk.
     fn sync(aside: &Path) -> io::Result<()>;
     /// What is mounted for a layer.
@@ -142,7 +144,16 @@ impl<F: Form> Snapshotter for Stacked<F> {
         self.layers.has(chain)
     }
     fn apply(&self, parent: Option<&ChainId>, chain: &ChainId, reader: &mut dyn Read) -> Result<Layer> {
-        self.layers.apply(parent, chain, reader)
+        self.layers.apply(parent, chain, reader, None)
+    }
+    fn apply_file(
+        &self,
+        parent: Option<&ChainId>,
+        chain: &ChainId,
+        tar: &File,
+        reader: &mut dyn Read,
+    ) -> Result<Layer> {
+        self.layers.apply(parent, chain, reader, Some(tar))
     }
     fn add(&self, parent: Option<&ChainId>, reader: &mut dyn Read) -> Result<Added> {
         self.layers.add(parent, reader)
