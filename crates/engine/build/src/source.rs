@@ -7,16 +7,13 @@ use crate::progress::Event;
 use hull_api_types::{JsonMessage, JsonProgress};
 use hull_archive::{Archive, Decompressor};
 use hull_content::digest_of;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 use tokio::process::Command;
 
 /// The most that a downloaded file may have: it is held in memory.
 const DOWNLOAD_LIMIT: u64 = 1 << 30;
-
-/// What an xz archive may ask for to be read, in KiB: `xz -9` asks for half of it.
-const XZ_MEMORY: u32 = 128 << 10;
 
 /// Whether a source is a file of the web.
 pub(crate) fn is_url(source: &str) -> bool {
@@ -91,16 +88,8 @@ pub(crate) fn is_archive(reader: impl Read + Send + 'static) -> bool {
     matches!(Archive::new(plain).next_entry(), Ok(Some(_)))
 }
 
-/// The archive in a stream: plain, gzip, zstd, and what layers cannot be but ADD takes, bzip2 and xz.
+/// The archive in a stream, whatever compresses it.
 pub(crate) fn decompressed(reader: impl Read + Send + 'static) -> Result<Box<dyn Read>> {
-    let mut reader = BufReader::new(reader);
-    let begins = reader.fill_buf().map_err(Error::io("read an archive"))?;
-    if begins.starts_with(b"BZh") {
-        return Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(reader)));
-    }
-    if begins.starts_with(b"\xfd7zXZ\0") {
-        return Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY)));
-    }
     Ok(Box::new(Decompressor::detect(reader).map_err(Error::io("read an archive"))?))
 }
 
