@@ -46,6 +46,7 @@ pub struct NetworkOptions {
     pub ip_forward_no_drop: bool,
     pub ip_masquerade: bool,
     pub packet_filter: bool,
+    pub obey_host_firewall: bool,
     pub pools: Vec<AddressPool>,
     pub dns: Vec<String>,
     pub dns_options: Vec<String>,
@@ -414,6 +415,7 @@ fn network(read: &Reader<'_>) -> Result<NetworkOptions, SettingsError> {
         },
         icc,
         packet_filter,
+        obey_host_firewall: read.flag("obey-host-firewall", false)?,
         host_gateway: host_gateways(read)?,
         publish_address: read.address("ip")?,
         mtu: u32::try_from(read.number("mtu", 0)?)

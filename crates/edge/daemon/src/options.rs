@@ -214,6 +214,12 @@ pub const SETTINGS: &[Setting] = &[
         Missing,
         "Advertise user-defined resource",
     ),
+    one(
+        "obey-host-firewall",
+        Flag,
+        Full,
+        "Let the host's own input rules (ufw, firewalld) decide on what comes to published ports",
+    ),
     short('p', "pidfile", Text, "Path to use for daemon PID file (default \"<exec-root>/hulld.pid\")"),
     one("raw-logs", Flag, Full, "Full timestamps without ANSI coloring (always so)"),
     named("registry-mirror", "registry-mirrors", List, Full, "Preferred registry mirror"),

@@ -94,6 +94,7 @@ fn networks_config(config: &Config) -> NetworksConfig {
         ip_forward_no_drop: options.ip_forward_no_drop,
         ip_masquerade: options.ip_masquerade,
         packet_filter: options.packet_filter,
+        obey_host_rules: options.obey_host_firewall,
         default_host_address: options.publish_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
         host_gateway: options.host_gateway.clone(),
         default_address_pools: options.pools.clone(),

@@ -29,6 +29,7 @@ const IFLA_BRPORT_ISOLATED: u16 = 33;
 
 const AF_BRIDGE: u8 = 7;
 pub(crate) const IFF_UP: u32 = 1;
+const IFF_NOARP: u32 = 0x80;
 
 /// A hardware address.
 pub type Mac = [u8; 6];
@@ -83,6 +84,24 @@ pub fn create_veth(veth: &Veth<'_>) -> Request {
                     peer.u32(IFLA_MTU, veth.mtu);
                 }
                 peer.u32(IFLA_NET_NS_FD, veth.peer_netns.as_raw_fd() as u32);
+            });
+        });
+    });
+    request
+}
+
+/// Makes a veth pair of which both ends stay here, down: what leaves by one comes in by the other. Neither asks for
+/// its neighbours' hardware addresses: each has the same as the other.
+pub fn create_loop(name: &str, peer: &str, mac: Mac, mtu: u32) -> Request {
+    let act = format!("create the veth pair {name} to {peer}");
+    let own = header(0, 0, IFF_NOARP, IFF_NOARP);
+    let mut request = request(act, RTM_NEWLINK, flags::CREATE | flags::EXCL, &own);
+    let message = &mut request.message;
+    message.text(IFLA_IFNAME, name).bytes(IFLA_ADDRESS, &mac).u32(IFLA_MTU, mtu);
+    message.nest(IFLA_LINKINFO, |info| {
+        info.text(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, |data| {
+            data.nest(VETH_INFO_PEER, |end| {
+                end.header(&own).text(IFLA_IFNAME, peer).bytes(IFLA_ADDRESS, &mac).u32(IFLA_MTU, mtu);
             });
         });
     });

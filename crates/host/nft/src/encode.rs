@@ -289,7 +289,7 @@ fn constant(message: &mut MessageBuilder, attribute: u16, value: &[u8]) {
 /// An expression is its name (1) and its attributes (2).
 fn encode_expression(element: &mut MessageBuilder, expression: &Expression) {
     let name = match expression {
-        Expression::Meta { .. } => "meta",
+        Expression::Meta { .. } | Expression::StoreMark { .. } => "meta",
         Expression::Payload { .. } | Expression::StorePayload { .. } => "payload",
         Expression::Ct { .. } => "ct",
         Expression::Fib { .. } => "fib",
@@ -299,6 +299,7 @@ fn encode_expression(element: &mut MessageBuilder, expression: &Expression) {
         Expression::Immediate { .. } | Expression::Verdict(_) => "immediate",
         Expression::Nat { .. } => "nat",
         Expression::Masquerade => "masq",
+        Expression::Duplicate { .. } => "dup",
         Expression::Counter => "counter",
     };
     element.text(1, name).nest(2, |data| encode_attributes(data, expression));
@@ -307,6 +308,7 @@ fn encode_expression(element: &mut MessageBuilder, expression: &Expression) {
 fn encode_attributes(data: &mut MessageBuilder, expression: &Expression) {
     match expression {
         Expression::Meta { key, to } => data.be32(1, register(*to)).be32(2, meta_number(*key)),
+        Expression::StoreMark { from } => data.be32(2, meta_number(MetaKey::Mark)).be32(3, register(*from)),
         Expression::Payload { base, offset, length, to } => {
             let base = if *base == PayloadBase::Network { 1 } else { 2 };
             data.be32(1, register(*to)).be32(2, base).be32(3, *offset).be32(4, *length)
@@ -357,12 +359,14 @@ fn encode_attributes(data: &mut MessageBuilder, expression: &Expression) {
             if let Some(port) = port { data.be32(5, register(*port)) } else { data }
         }
         Expression::Masquerade => data,
+        Expression::Duplicate { to, interface } => data.be32(1, register(*to)).be32(2, register(*interface)),
         Expression::Counter => data.bytes(1, &[0; 8]).bytes(2, &[0; 8]),
     };
 }
 
 fn meta_number(key: MetaKey) -> u32 {
     match key {
+        MetaKey::Mark => 3,
         MetaKey::InInterfaceName => 6,
         MetaKey::OutInterfaceName => 7,
         MetaKey::NfProtocol => 15,

@@ -12,6 +12,8 @@ pub enum MetaKey {
     NfProtocol,
     /// The transport protocol's number, one byte.
     L4Protocol,
+    /// The packet's mark, 4 bytes.
+    Mark,
     /// The name of the interface that it came in by, 16 bytes.
     InInterfaceName,
     /// The name of the interface that it leaves by, 16 bytes.
@@ -89,6 +91,11 @@ pub enum Expression {
         key: MetaKey,
         /// Into.
         to: Register,
+    },
+    /// Writes the packet's mark.
+    StoreMark {
+        /// From.
+        from: Register,
     },
     /// Loads bytes of a header.
     Payload {
@@ -186,6 +193,13 @@ pub enum Expression {
     },
     /// Rewrites the source to the address of the interface that the packet leaves by.
     Masquerade,
+    /// Sends a copy of the packet to a neighbour, as this host's own; in tables of `ip` and `ip6` only.
+    Duplicate {
+        /// The neighbour's address.
+        to: Register,
+        /// The number of the interface that the copy leaves by.
+        interface: Register,
+    },
     /// Counts packets and bytes.
     Counter,
 }

@@ -30,4 +30,4 @@ pub use expression::{
 };
 pub use rule::{RuleBuilder, ct_state, ct_status};
 pub use set::{Datatype, Element, ElementData, Set, SetData, Value};
-pub use socket::NftSocket;
+pub use socket::{Dropper, NftSocket};

@@ -136,6 +136,20 @@ impl RuleBuilder {
         self.in_set(set)
     }
 
+    /// The packet is for a port of a map as [`Self::dnat_by_address`] takes it, or, without the address, as
+    /// [`Self::dnat_by_port`] does.
+    pub fn published_in(mut self, map: &str, ipv6: bool, with_address: bool) -> Self {
+        self.load_service(ipv6, with_address);
+        // The kernel looks into a map only where the data goes somewhere.
+        self.push(Expression::Lookup { set: map.to_owned(), from: R0, to: Some(R0), inverted: false });
+        self
+    }
+
+    /// The packet has this mark.
+    pub fn marked(self, mark: u32) -> Self {
+        self.meta(MetaKey::Mark).equals(&mark.to_ne_bytes())
+    }
+
     /// The transport protocol is this one.
     pub fn l4_protocol(self, number: u8) -> Self {
         self.meta(MetaKey::L4Protocol).equals(&[number])
@@ -171,6 +185,25 @@ impl RuleBuilder {
     pub fn verdict(mut self, verdict: Verdict) -> Change {
         self.push(Expression::Verdict(verdict));
         Change::AddRule(self.rule)
+    }
+
+    /// Gives the packet a mark.
+    pub fn mark(mut self, mark: u32) -> Self {
+        self.push(Expression::Immediate { to: R0, value: mark.to_ne_bytes().to_vec() });
+        self.push(Expression::StoreMark { from: R0 });
+        self
+    }
+
+    /// Sends a copy to that neighbour, by the interface of that number. In tables of one family only.
+    pub fn duplicate(mut self, to: IpAddr, interface: u32) -> Self {
+        let value = match to {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        self.push(Expression::Immediate { to: R0, value });
+        self.push(Expression::Immediate { to: Register(4), value: interface.to_ne_bytes().to_vec() });
+        self.push(Expression::Duplicate { to: R0, interface: Register(4) });
+        self
     }
 
     /// Hides the source behind this host.

@@ -2,10 +2,29 @@
 
 use std::io;
 
-use hull_netlink::Socket;
+use hull_netlink::{Attributes, MessageBuilder, Request, Socket, flags};
 use hull_sys::netlink_socket::NetlinkProtocol;
 
 use crate::{Batch, Error, Result};
+
+/// `NFT_MSG_GETCHAIN` of the nftables subsystem.
+const GET_CHAIN: u16 = 10 << 8 | 4;
+const GENERIC_HEADER: usize = 4;
+/// What `nfgenmsg` says of the families whose packets are routed: inet, ip, ip6.
+const FAMILIES: [(u8, &str); 3] = [(1, "inet"), (2, "ip"), (10, "ip6")];
+const FORWARD: u32 = 2;
+const DROP: u32 = 0;
+
+/// A chain at the hook `forward` that drops what its rules don't accept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dropper {
+    /// `inet`, `ip` or `ip6`.
+    pub family: &'static str,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub chain: String,
+}
 
 /// A `NETLINK_NETFILTER` socket.
 #[derive(Debug)]
@@ -22,6 +41,17 @@ impl NftSocket {
     /// The number by which the kernel's notifications name this socket's changes. Known once a batch was applied.
     pub fn port(&self) -> Result<u32> {
         Ok(self.socket.port()?)
+    }
+
+    /// The chains of all tables that drop what is forwarded unless their rules accept it.
+    pub fn forward_droppers(&mut self) -> Result<Vec<Dropper>> {
+        let mut message = MessageBuilder::new(GET_CHAIN, flags::DUMP);
+        message.header(&[0; GENERIC_HEADER]);
+        let mut found = Vec::new();
+        let request = Request::new("list the nftables chains", message);
+        self.socket.dump(&request, |_, body| found.extend(dropper(body)))?;
+        found.sort();
+        Ok(found)
     }
 
     /// Makes the changes of a batch, all of them or none.
@@ -51,4 +81,15 @@ impl NftSocket {
         let acknowledged = answers.iter().any(|answer| mine(answer.sequence).is_some());
         if acknowledged { Ok(()) } else { Err(Error::NotAcknowledged) }
     }
+}
+
+/// Attributes: the table 1, the name 3, the hook 4 with its number 1, the policy 5.
+fn dropper(body: &[u8]) -> Option<Dropper> {
+    let (_, family) = FAMILIES.into_iter().find(|(number, _)| body.first() == Some(number))?;
+    let attributes = Attributes::new(body.get(GENERIC_HEADER..)?);
+    let number = |attributes: &Attributes<'_>, kind| attributes.find_kind(kind)?.u32().map(u32::from_be);
+    let hook = attributes.find_kind(4)?.nested();
+    let drops = number(&hook, 1) == Some(FORWARD) && number(&attributes, 5) == Some(DROP);
+    let text = |kind| attributes.find_kind(kind)?.text().map(str::to_owned);
+    drops.then_some(Dropper { family, table: text(1)?, chain: text(3)? })
 }

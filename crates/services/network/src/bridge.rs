@@ -91,6 +91,20 @@ fn settings(name: &str, forward: bool, ipv6: bool) -> Result<()> {
     Ok(())
 }
 
+/// Of the pair that packets go round by (see `obedience`): what comes in was sent from anywhere.
+pub(crate) fn loop_settings(names: &[String; 2]) -> Result<()> {
+    let [_, comes_in] = names;
+    set(&format!("net/ipv4/conf/{comes_in}/rp_filter"), "2")?;
+    set(&format!("net/ipv4/conf/{comes_in}/forwarding"), "1")?;
+    let disable = if has_ipv6() { "0" } else { "1" };
+    for (name, (key, value)) in names.iter().flat_map(|name| {
+        [("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", disable)].map(|setting| (name, setting))
+    }) {
+        set_if_there(&format!("net/ipv6/conf/{name}/{key}"), value)?;
+    }
+    Ok(())
+}
+
 /// Whether this kernel has IPv6, and it is not switched off.
 pub(crate) fn has_ipv6() -> bool {
     fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6").is_ok_and(|text| text.trim() == "0")

@@ -57,6 +57,9 @@ pub struct NetworksConfig {
     pub ip_masquerade: bool,
     /// Whether to program the packet filter at all (`--iptables`). Without it no port is published.
     pub packet_filter: bool,
+    /// Whether what comes to a published port has to pass the host's own `input` rules, as if the container were a
+    /// program of the host (`--obey-host-firewall`); they never see it otherwise, as with Docker.
+    pub obey_host_rules: bool,
     /// The host address of published ports that name none (`--ip`); `0.0.0.0` is every address of either family.
     pub default_host_address: IpAddr,
     /// What `host-gateway` in `--add-host` stands for; the default bridge's addresses otherwise.
@@ -93,6 +96,7 @@ impl NetworksConfig {
             ip_forward_no_drop: false,
             ip_masquerade: true,
             packet_filter: true,
+            obey_host_rules: false,
             default_host_address: Ipv4Addr::UNSPECIFIED.into(),
             host_gateway: Vec::new(),
             default_address_pools: Vec::new(),

@@ -129,6 +129,12 @@ pub enum Error {
         /// What and why.
         source: hull_nft::Error,
     },
+    /// The kernel can't send accepted packets round.
+    #[error(
+        "published ports cannot obey the host's firewall (obey-host-firewall) on this kernel: {0}; it has to have the \
+         nftables expression dup (nft_dup_ipv4, nft_dup_ipv6)"
+    )]
+    CannotObey(#[source] hull_nft::Error),
     /// A kernel setting could not be written.
     #[error("cannot set {}: {source}", path.display())]
     Setting {

@@ -20,15 +20,18 @@ use hull_nft::{
 
 use crate::endpoint::{Published, Sandbox};
 use crate::model::{Bridge, GatewayMode, NetworkRow, Pool};
+use crate::obedience::Obedience;
 
 const BRIDGES: &str = "bridges";
-const INTERNAL: &str = "internal";
+pub(crate) const INTERNAL: &str = "internal";
 const ICC: &str = "icc";
+pub(crate) const PUBLISHED: &str = "published";
+pub(crate) const PUBLISHED_BY_ADDRESS: &str = "published-by-address";
 const LOOPBACK: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
 const IPV6_LOOPBACK: (IpAddr, u8) = (IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
-const FAMILIES: [bool; 2] = [false, true];
+pub(crate) const FAMILIES: [bool; 2] = [false, true];
 
 /// What the rules follow from besides the networks.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +40,8 @@ pub(crate) struct Frame<'a> {
     /// Whether to keep the host from routing IPv4, and IPv6, between interfaces that are not bridges: Hull made it a
     /// router, and it was none before.
     pub no_router: [bool; 2],
+    /// Where the host's own rules decide first on what comes to published ports: the way back in.
+    pub obedience: Option<&'a Obedience>,
 }
 
 /// A batch that makes the whole table, in place of the one that is there.
@@ -138,7 +143,7 @@ fn address_value(value: Value, address: IpAddr) -> Value {
 }
 
 /// A set's name in one family.
-fn of(name: &str, ipv6: bool) -> String {
+pub(crate) fn of(name: &str, ipv6: bool) -> String {
     if ipv6 { format!("{name}-ipv6") } else { name.to_owned() }
 }
 
@@ -149,8 +154,8 @@ fn port_sets() -> [Set; 6] {
         let address = if ipv6 { Datatype::Ipv6Address } else { Datatype::Ipv4Address };
         let service = [Protocol, address, Port];
         [
-            Set::map(&of("published-by-address", ipv6), &service, &[address, Port]),
-            Set::map(&of("published", ipv6), &[Protocol, Port], &[address, Port]),
+            Set::map(&of(PUBLISHED_BY_ADDRESS, ipv6), &service, &[address, Port]),
+            Set::map(&of(PUBLISHED, ipv6), &[Protocol, Port], &[address, Port]),
             Set::new(&of("routed", ipv6), &service),
         ]
     };
@@ -227,12 +232,19 @@ fn rules<'a>(batch: &mut Batch, frame: Frame<'_>, networks: impl Iterator<Item =
     // What comes from outside to 127.0.0.1 must reach the routing decision, which drops it, as 127.0.0.1.
     let outside = rule("prerouting").ipv4().destination(loopback, prefix);
     batch.push(outside.comment("ports published on 127.0.0.1 are the host's alone").verdict(Verdict::Return));
-    let jump = |chain| rule(chain).destination_is_local().verdict(Verdict::Jump("publish".into()));
-    batch.push(jump("prerouting")).push(jump("output"));
+    let jump = |rule: RuleBuilder| rule.destination_is_local().verdict(Verdict::Jump("publish".into()));
+    let arriving = match frame.obedience {
+        Some(obedience) => rule("prerouting").in_interface(&obedience.comes_in),
+        None => rule("prerouting"),
+    };
+    batch.push(jump(arriving)).push(jump(rule("output")));
+    if let Some(obedience) = frame.obedience {
+        obedience.mark_what_is_published(batch);
+    }
     for ipv6 in FAMILIES {
         let publish = || rule("publish").family(ipv6);
-        batch.push(publish().dnat_by_address(&of("published-by-address", ipv6), ipv6));
-        batch.push(publish().dnat_by_port(&of("published", ipv6), ipv6));
+        batch.push(publish().dnat_by_address(&of(PUBLISHED_BY_ADDRESS, ipv6), ipv6));
+        batch.push(publish().dnat_by_port(&of(PUBLISHED, ipv6), ipv6));
     }
     forward(batch, frame);
     for (ipv6, (address, prefix)) in FAMILIES.into_iter().zip([LOOPBACK, IPV6_LOOPBACK]) {

@@ -25,6 +25,8 @@
 //!   127.0.0.1 not at all.
 //! * Both families are treated alike. User-defined networks have both where the kernel has; where a network is
 //!   without IPv6, its interfaces have it switched off, and no link-local address. Nobody takes router advertisements.
+//! * Where the configuration says so, the host's own `input` rules decide on the first packet to a published port
+//!   (see `obedience`); else they never see it.
 //! * A port is published by the families of which the container has a way out: nothing is translated between them.
 //! * What another program removes of the table comes back at once.
 //!
@@ -52,6 +54,7 @@ mod model;
 mod names;
 mod namespaces;
 mod networks;
+mod obedience;
 mod plan;
 mod ports;
 mod predefined;

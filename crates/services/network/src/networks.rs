@@ -7,12 +7,12 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hull_api_types::{
-    EventMessage, Filters, Network, NetworkCreateRequest, NetworkCreateResponse, NetworksPruneResponse,
+    EventMessage, Filters, FirewallInfo, Network, NetworkCreateRequest, NetworkCreateResponse, NetworksPruneResponse,
 };
 use hull_events::EventBus;
 use hull_netlink::RouteSocket;
 use hull_netlink::conntrack::{self, ConntrackSocket};
-use hull_nft::{Batch, NftSocket};
+use hull_nft::{Batch, Dropper, NftSocket};
 use hull_store::{Store, Table};
 
 use crate::definition::Surroundings;
@@ -22,7 +22,9 @@ use crate::model::{Medium, NetworkRow};
 use crate::namespaces::Namespaces;
 use crate::records::Records;
 use crate::state::State;
-use crate::{Error, NetworksConfig, Result, bridge, definition, filters, predefined, sub_interface, watch};
+use crate::{
+    Error, NetworksConfig, Result, bridge, definition, filters, obedience, predefined, sub_interface, watch,
+};
 
 /// Tells, as long as the machine runs, that it was Hull who made the host forward packets.
 const FORWARDING_ENABLED: [&str; 2] = ["forwarding-enabled-by-hull", "ipv6-forwarding-enabled-by-hull"];
@@ -42,7 +44,7 @@ pub(crate) struct Inner {
     pub records: Records,
     /// The files of the networks' names; held while one is written.
     pub names: Mutex<HashMap<String, hull_dns::Journal>>,
-    // Order of locking: filter, then state; route alone.
+    // Order of locking: filter, then route, then state.
     state: Mutex<State>,
     route: Mutex<RouteSocket>,
     filter: Mutex<NftSocket>,
@@ -102,6 +104,9 @@ impl Networks {
         let networks = Self { inner: Arc::new(inner) };
         networks.rebuild_filter()?;
         networks.watch_filter()?;
+        if networks.inner.config.packet_filter {
+            Self::warn_of_droppers(&mut networks.filter());
+        }
         Ok(networks)
     }
 
@@ -235,7 +240,9 @@ impl Networks {
             remove_medium(row, &mut self.route())?;
         }
         if self.inner.config.packet_filter {
-            self.apply(&mut self.filter(), &firewall::remove(&self.inner.config.table))?;
+            let mut filter = self.filter();
+            self.apply(&mut filter, &firewall::remove(&self.inner.config.table))?;
+            obedience::remove(&mut self.route(), &mut filter, &self.inner.config.table)?;
         }
         Ok(())
     }
@@ -286,6 +293,34 @@ impl Networks {
         }
     }
 
+    /// The packet filter as `/info` tells it: what published ports obey, and which chains of others bar them.
+    pub fn firewall(&self) -> FirewallInfo {
+        let pair = |label: &str, value: String| [label.to_owned(), value];
+        let config = &self.inner.config;
+        if !config.packet_filter {
+            return FirewallInfo { driver: "none".into(), info: Vec::new() };
+        }
+        let rules = if config.obey_host_rules { "obeyed" } else { "bypassed" };
+        let mut info = vec![pair("HostInputRules", rules.into())];
+        match self.filter().forward_droppers() {
+            Ok(found) => info.extend(found.iter().map(|found| pair("ForwardDroppedBy", shown(found)))),
+            Err(error) => tracing::warn!(%error, "cannot see other programs' packet filters"),
+        }
+        FirewallInfo { driver: "nftables".into(), info }
+    }
+
+    /// A drop in any table wins: what another program's chain drops by policy, Hull can't let through, and it changes
+    /// no rules but its own.
+    fn warn_of_droppers(filter: &mut NftSocket) {
+        for found in filter.forward_droppers().into_iter().flatten() {
+            tracing::warn!(
+                "the {} drops what is forwarded, and with it what comes to published ports and what containers send, \
+                 unless a rule there accepts it: see \"Networks\" in docs/SECURITY.md",
+                shown(&found)
+            );
+        }
+    }
+
     /// Makes the table anew, in one batch: connections under way and published ports don't notice.
     pub(crate) fn rebuild_filter(&self) -> Result<()> {
         if !self.inner.config.packet_filter {
@@ -296,12 +331,23 @@ impl Networks {
 
     fn rebuild(&self, filter: &mut NftSocket) -> Result<()> {
         let noted = |name| !self.inner.config.ip_forward_no_drop && self.inner.records.is_noted(name);
-        let frame = Frame { table: &self.inner.config.table, no_router: FORWARDING_ENABLED.map(noted) };
+        let table = &self.inner.config.table;
+        let obedience = match self.inner.config.obey_host_rules {
+            true => Some(obedience::ensure(&mut self.route(), filter, table)?),
+            false => None,
+        };
+        let no_router = FORWARDING_ENABLED.map(noted);
+        let frame = Frame { table, no_router, obedience: obedience.as_ref() };
         let batch = {
             let state = self.state();
             firewall::whole(frame, state.networks.values(), state.sandboxes.values())
         };
-        self.apply(filter, &batch)
+        self.apply(filter, &batch)?;
+        if obedience.is_some() {
+            return Ok(());
+        }
+        // After a daemon that was configured otherwise.
+        obedience::remove(&mut self.route(), filter, table)
     }
 
     fn apply(&self, filter: &mut NftSocket, batch: &Batch) -> Result<()> {
@@ -339,6 +385,10 @@ impl Networks {
     fn filter(&self) -> MutexGuard<'_, NftSocket> {
         self.inner.filter.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn shown(found: &Dropper) -> String {
+    format!("chain {} of table {} {}", found.chain, found.family, found.table)
 }
 
 fn describe(sandbox: &Sandbox, network_id: &str) -> Option<String> {

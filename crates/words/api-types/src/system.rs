@@ -180,9 +180,22 @@ pub struct SystemInfo {
     pub product_license: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_address_pools: Option<Vec<AddressPool>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firewall_backend: Option<FirewallInfo>,
     #[serde(rename = "CDISpecDirs")]
     pub cdi_spec_dirs: Option<Vec<String>>,
     pub warnings: Option<Vec<String>>,
+}
+
+/// The daemon's packet filter.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct FirewallInfo {
+    /// Its name.
+    pub driver: String,
+    /// Labels and values; of Hull's: `HostInputRules` (`obeyed` or `bypassed` by published ports), and
+    /// `ForwardDroppedBy` for each chain of others that bars what its rules don't accept.
+    pub info: Vec<[String; 2]>,
 }
 
 /// The answer of `GET /system/df`.
