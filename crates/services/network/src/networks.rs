@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hull_api_types::{
-    EventMessage, Filters, FirewallInfo, Network, NetworkCreateRequest, NetworkCreateResponse, NetworksPruneResponse,
+    EventMessage, Filters, FirewallInfo, Network, NetworkCreateRequest, NetworkCreateResponse,
+    NetworksPruneResponse,
 };
 use hull_events::EventBus;
 use hull_netlink::RouteSocket;

@@ -159,6 +159,27 @@ fn a_daemon_that_does_not_obey_leaves_nothing_of_it() {
     });
 }
 
+#[test]
+fn chains_of_others_that_drop_what_is_forwarded_are_named() {
+    World::run(|world| {
+        let told = |world: &World| world.networks.firewall().info;
+        let pair = |label: &str, value: &str| [label.to_owned(), value.to_owned()];
+        assert_eq!(told(world), [pair("HostInputRules", "bypassed")]);
+        nft("add table ip filter");
+        nft("add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }");
+        nft("add chain ip filter OTHER { type filter hook input priority 0; policy drop; }");
+        nft("add chain ip filter FREE { type filter hook forward priority 1; policy accept; }");
+        assert_eq!(told(world)[1..], [pair("ForwardDroppedBy", "chain FORWARD of table ip filter")]);
+        // And it is so.
+        let a = world.attach("a", &[("80/tcp", "", "8080")]);
+        serve(a.netns.as_ref().unwrap().as_fd(), "0.0.0.0:80");
+        assert!(reach(world.outside.as_fd(), "10.99.0.1:8080").is_err());
+        nft("add rule ip filter FORWARD ct status dnat accept");
+        nft("add rule ip filter FORWARD ct state established accept");
+        assert!(reach(world.outside.as_fd(), "10.99.0.1:8080").is_ok());
+    });
+}
+
 fn add(netns: std::os::fd::BorrowedFd<'_>, interface: &str, text: &str) {
     netns::within(netns, || {
         std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/accept_dad"), "0")?;

@@ -26,6 +26,7 @@ use std::future::Future;
 pub fn register(router: &mut Router, services: Services) {
     let Services { builder, containers, images, networks, volumes, events, registry, facts } = services;
     system::register(router, &containers, &images, &volumes, &events, &facts, &builder);
+    system::register_info(router, &containers, &images, &networks, &events, &facts);
     events::register(router, &events);
     containers::register(router, &containers);
     streams::register(router, &containers);

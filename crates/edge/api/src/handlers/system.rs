@@ -13,6 +13,7 @@ use hull_build::Builder;
 use hull_container::{Containers, ListOptions};
 use hull_events::EventBus;
 use hull_image::{ImageError, Images};
+use hull_network::Networks;
 use hull_types::Timestamp;
 use hull_volume::Volumes;
 use hyper::StatusCode;
@@ -43,11 +44,25 @@ pub fn register(
     router.add("GET /_ping", &(), |(), _| async { ping("OK") });
     router.add("HEAD /_ping", &(), |(), _| async { ping("") });
     router.add("GET /version", facts, version);
-    router.add("GET /info", &state, info);
     router.add("GET /system/df", &state, disk_usage);
     router.add("GET /system/check", &state, check);
     router.add("POST /system/check", &state, check);
     router.add("POST /auth", images, auth);
+}
+
+/// What `/info` looks at.
+type Counted = (Containers, Images, Networks, EventBus, Arc<Facts>);
+
+pub fn register_info(
+    router: &mut Router,
+    containers: &Containers,
+    images: &Images,
+    networks: &Networks,
+    events: &EventBus,
+    facts: &Arc<Facts>,
+) {
+    let state = (containers.clone(), images.clone(), networks.clone(), events.clone(), facts.clone());
+    router.add("GET /info", &state, info);
 }
 
 fn ping(text: &'static str) -> Outcome {
@@ -69,7 +84,7 @@ async fn version(facts: Arc<Facts>, call: Call) -> Outcome {
     call.shape().json(&facts.version)
 }
 
-async fn info((containers, images, _, events, facts, _): State, call: Call) -> Outcome {
+async fn info((containers, images, networks, events, facts): Counted, call: Call) -> Outcome {
     let counts = containers.counts();
     let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count());
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, |entries| entries.count());
@@ -84,6 +99,7 @@ async fn info((containers, images, _, events, facts, _): State, call: Call) -> O
         n_goroutines: number(threads),
         n_events_listener: number(events.subscribers()),
         system_time: Timestamp::now().to_string(),
+        firewall_backend: Some(blocking(move || Ok::<_, Failure>(networks.firewall())).await?),
         ..facts.info.clone()
     };
     call.shape().json(&info)

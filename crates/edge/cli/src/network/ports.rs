@@ -6,7 +6,8 @@ use crate::format::Listing;
 use crate::list;
 use crate::matches::Matches;
 use crate::session::Session;
-use hull_api_types::{ContainerSummary, Port};
+use crate::streams;
+use hull_api_types::{ContainerSummary, Port, SystemInfo};
 use hull_client::Method;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -33,12 +34,39 @@ const LISTING: Listing<'static> = Listing {
 async fn ports(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let client = session.client().await?;
     let containers: Vec<ContainerSummary> = client.request(Method::GET, "/containers/json").fetch().await?;
+    let info: SystemInfo = client.request(Method::GET, "/info").fetch().await?;
+    let firewall = Firewall::of(&info);
     let all = matches.switch("all");
-    let mut rows: Vec<Row> = containers.iter().flat_map(rows_of).collect();
+    let mut rows: Vec<Row> = containers.iter().flat_map(|container| rows_of(container, &firewall)).collect();
     rows.retain(|row| all || row.reach != Reach::Networks);
     rows.sort();
     let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
-    list::print(session, matches, "portsFormat", "Host", LISTING, &rows)
+    list::print(session, matches, "portsFormat", "Host", LISTING, &rows)?;
+    for chain in &firewall.droppers {
+        streams::complain(&format!(
+            "WARNING: the {chain} drops what is forwarded unless a rule there accepts it: it may keep everybody but this \
+             host from published ports, and containers from the outside"
+        ));
+    }
+    Ok(())
+}
+
+/// What the engine says of the host's packet filter; Docker's says nothing of this.
+#[derive(Debug, Default)]
+struct Firewall {
+    obeyed: bool,
+    droppers: Vec<String>,
+}
+
+impl Firewall {
+    fn of(info: &SystemInfo) -> Self {
+        let pairs = info.firewall_backend.iter().flat_map(|firewall| &firewall.info);
+        let droppers = pairs.clone().filter(|[name, _]| name == "ForwardDroppedBy");
+        Self {
+            obeyed: pairs.clone().any(|[name, value]| name == "HostInputRules" && value == "obeyed"),
+            droppers: droppers.map(|[_, chain]| chain.clone()).collect(),
+        }
+    }
 }
 
 /// Who gets through; the widest first.
@@ -46,6 +74,8 @@ async fn ports(session: &Session, matches: &Matches) -> Result<(), Failure> {
 enum Reach {
     /// Whoever reaches the host at that address.
     World,
+    /// Whom the host's own input rules let in.
+    Allowed,
     /// Programs of the host.
     Host,
     /// Containers of the same networks.
@@ -65,6 +95,7 @@ impl Row {
     fn to_json(&self) -> Value {
         let reach = match self.reach {
             Reach::World => "world",
+            Reach::Allowed => "by the host's input rules",
             Reach::Host => "this host",
             Reach::Networks => "its networks",
         };
@@ -72,21 +103,22 @@ impl Row {
     }
 }
 
-fn rows_of(container: &ContainerSummary) -> Vec<Row> {
+fn rows_of(container: &ContainerSummary, firewall: &Firewall) -> Vec<Row> {
     let name = container.names.first().map(|name| name.trim_start_matches('/')).unwrap_or_default();
-    let mut rows: Vec<Row> = container.ports.iter().map(|port| row(name, port)).collect();
+    let mut rows: Vec<Row> = container.ports.iter().map(|port| row(name, port, firewall)).collect();
     if container.host_config.network_mode == "host" {
         // Whatever its programs listen on.
         let (host, port) = ("*".to_owned(), "*".to_owned());
-        rows = vec![Row { reach: Reach::World, host_port: 0, host, container: name.to_owned(), port }];
+        rows = vec![Row { reach: Reach::Allowed, host_port: 0, host, container: name.to_owned(), port }];
     }
     rows
 }
 
-fn row(container: &str, port: &Port) -> Row {
+fn row(container: &str, port: &Port, firewall: &Firewall) -> Row {
     let reach = match port.ip.parse::<IpAddr>() {
         _ if port.public_port == 0 => Reach::Networks,
         Ok(address) if address.is_loopback() => Reach::Host,
+        _ if firewall.obeyed => Reach::Allowed,
         _ => Reach::World,
     };
     let host = match port.public_port {
@@ -122,15 +154,15 @@ mod tests {
             ],
             ..ContainerSummary::default()
         };
-        let shown = |container: &ContainerSummary| -> Vec<String> {
+        let shown = |container: &ContainerSummary, firewall: &Firewall| -> Vec<String> {
             let text = |row: Row| {
                 let value = row.to_json();
                 format!("{} {} {}", value["Host"], value["Port"], value["Reach"]).replace('"', "")
             };
-            rows_of(container).into_iter().map(text).collect()
+            rows_of(container, firewall).into_iter().map(text).collect()
         };
         assert_eq!(
-            shown(&container),
+            shown(&container, &Firewall::default()),
             [
                 "0.0.0.0:8080 80/tcp world",
                 "[::]:8080 80/tcp world",
@@ -139,7 +171,10 @@ mod tests {
                 " 80/tcp its networks"
             ]
         );
+        let obeyed = Firewall { obeyed: true, ..Firewall::default() };
+        assert_eq!(shown(&container, &obeyed)[0], "0.0.0.0:8080 80/tcp by the host's input rules");
+        assert_eq!(shown(&container, &obeyed)[2], "127.0.0.1:81 80/tcp this host");
         container.host_config.network_mode = "host".into();
-        assert_eq!(shown(&container), ["* * world"]);
+        assert_eq!(shown(&container, &Firewall::default()), ["* * by the host's input rules"]);
     }
 }

@@ -111,6 +111,12 @@ fn shown_server(info: &SystemInfo) -> String {
             line(&mut text, &format!("  {}", capitalized(key)), value.to_owned());
         }
     }
+    if let Some(firewall) = &info.firewall_backend {
+        line(&mut text, "Firewall Backend", firewall.driver.clone());
+        for [name, value] in &firewall.info {
+            line(&mut text, &format!("  {name}"), value.clone());
+        }
+    }
     line(&mut text, "Kernel Version", info.kernel_version.clone());
     line(&mut text, "Operating System", info.operating_system.clone());
     line(&mut text, "OSType", info.os_type.clone());
