@@ -99,7 +99,7 @@ async fn info((containers, images, networks, events, facts): Counted, call: Call
         n_goroutines: number(threads),
         n_events_listener: number(events.subscribers()),
         system_time: Timestamp::now().to_string(),
-        firewall_backend: Some(blocking(move || Ok::<_, Failure>(networks.firewall())).await?),
+        firewall_backend: Some(blocking(move || Ok::<_, hull_network::Error>(networks.firewall())).await?),
         ..facts.info.clone()
     };
     call.shape().json(&info)
