@@ -1,7 +1,8 @@
 //! Where a host's hierarchies are mounted.
 
 use crate::{Error, Result};
-use std::path::PathBuf;
+use hull_sys::rustix::fs::{Access, access};
+use std::path::{Path, PathBuf};
 
 /// A version 1 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,28 @@ impl Host {
     /// Whether version 2 rules alone.
     pub fn is_unified(&self) -> bool {
         self.hierarchies.is_empty()
+    }
+
+    /// The part of it where the calling user may make the group `path`: of one who is not root, what was delegated.
+    pub fn permitted(self, path: &str) -> Self {
+        self.retain(path, |group| {
+            let mut above = group.ancestors().skip(1).filter(|directory| directory.exists());
+            above
+                .next()
+                .is_some_and(|directory| access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok())
+        })
+    }
+
+    /// The part of it where the group `path` is.
+    pub fn having(self, path: &str) -> Self {
+        self.retain(path, Path::exists)
+    }
+
+    fn retain(mut self, path: &str, keep: impl Fn(&Path) -> bool) -> Self {
+        let keep = |mount_point: &Path| keep(&mount_point.join(path.trim_start_matches('/')));
+        self.hierarchies.retain(|hierarchy| keep(&hierarchy.mount_point));
+        self.unified = self.unified.filter(|mount_point| keep(mount_point));
+        self
     }
 
     /// From the text of `/proc/<pid>/mountinfo`.

@@ -7,13 +7,15 @@ use crate::config::{self, Namespaces};
 use crate::init::{self, Init};
 use crate::process::Identity;
 use crate::state::{self, Directory, Record};
-use crate::{CreateOptions, Created, Error, Result, default_devices, hooks, intel_rdt, net_devices};
+use crate::{
+    CreateOptions, Created, Error, Result, default_devices, hooks, intel_rdt, net_devices, rootless,
+};
 use hull_cgroup::{Cgroup, Host, Unit};
 use hull_sys::filter::SockFilter;
 use hull_sys::process::{self, Forked};
 use hull_sys::rustix::fs::{CWD, Mode, OFlags};
 use hull_sys::{namespace, rustix};
-use hull_types::oci::runtime::{IdMapping, Linux, Seccomp, Spec, State, VERSION};
+use hull_types::oci::runtime::{Linux, Seccomp, Spec, State, VERSION};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -97,6 +99,7 @@ fn build(
         Some(unit) => unit.path().to_owned(),
         None => cgroup_path(linux, &options.id)?,
     };
+    let host = if options.rootless { host.permitted(&cgroup_path) } else { host };
     let cgroup = Cgroup::on(&host, &cgroup_path)?;
     let cgroup = if unit.is_some() { cgroup.given() } else { cgroup };
     let fifo = make_fifo(directory)?;
@@ -214,6 +217,7 @@ pub(crate) fn record(
         created: hull_types::Timestamp::now().to_string(),
         cgroup: cgroup.into(),
         namespaces: namespaces.all(),
+        rootless: options.rootless,
         has_filter: linux.seccomp.is_some(),
         listener_path: listener.map(|seccomp| seccomp.listener_path.clone()).unwrap_or_default(),
         listener_metadata: listener.map(|seccomp| seccomp.listener_metadata.clone()).unwrap_or_default(),
@@ -308,12 +312,15 @@ impl Helper<'_> {
     fn second(&self, record: &mut Record, directory: &Directory) -> Result<()> {
         let linux = self.linux;
         if self.namespaces.makes(namespace::USER) {
-            let (uids, gids) = (map_lines(&linux.uid_mappings), map_lines(&linux.gid_mappings));
-            hull_sys::mount::write_maps(record.pid, &uids, &gids)
+            rootless::write_maps(record.pid, linux)
                 .and_then(|()| self.parent.maps_written())
                 .map_err(prepare("cannot write the user namespace's maps"))?;
         }
-        let resources = default_devices::with_rules(linux.resources.as_ref());
+        let mut resources = default_devices::with_rules(linux.resources.as_ref());
+        if record.rootless {
+            // It has no device that its maker does not have.
+            resources.devices.clear();
+        }
         if let Some(unit) = self.unit {
             unit.start(record.pid, &resources, self.cgroup.is_unified())?;
             record.unit = unit.name().into();
@@ -351,11 +358,6 @@ pub(crate) fn keep_filter(
     let path = directory.filter_path();
     std::fs::write(&path, channel::encode_filter(&filter)).map_err(|source| Error::State { path, source })?;
     Ok(filter)
-}
-
-/// Lines for `uid_map`.
-pub(crate) fn map_lines(mappings: &[IdMapping]) -> String {
-    mappings.iter().map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size)).collect()
 }
 
 /// Hears the new process out, until it is ready or has failed.

@@ -14,8 +14,9 @@ use hull_cgroup::Cgroup;
 use hull_sys::process::{self, Forked};
 use hull_sys::{InRoot, namespace, signal};
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 /// Starts a process in a running container. It is the caller's child; the caller must have one thread.
 pub fn exec(options: ExecOptions) -> Result<Process> {
@@ -34,7 +35,9 @@ pub fn exec(options: ExecOptions) -> Result<Process> {
     let (parent, child) = channel::pair().map_err(failed)?;
     let unified = cgroup.open_unified()?;
     let clone = || clone_in_cgroup(0, unified.as_ref().map(AsFd::as_fd));
-    let new = if record.namespaces & namespace::PID != 0 {
+    let new = if record.opens_from_inside() {
+        from_inside(&init)
+    } else if record.namespaces & namespace::PID != 0 {
         with_pid_namespace(&init, namespace::PID, clone)
     } else {
         clone()
@@ -86,6 +89,32 @@ pub(crate) fn with_pid_namespace(
         process::exit(255);
     }
     forked
+}
+
+/// The pid namespace of one who is not root opens to a member of its user namespace only: a first process becomes
+/// that, and makes the second, which is the caller's child all the same.
+fn from_inside(init: &OwnedFd) -> io::Result<(Forked, bool)> {
+    let (mut ours, mut theirs) = UnixStream::pair()?;
+    if let Forked::Parent { pidfd, .. } = process::clone3(0, None)? {
+        drop(theirs);
+        let mut answer = [0; 4];
+        let answered = ours.read_exact(&mut answer);
+        process::reap(&pidfd)?;
+        answered?;
+        return match i32::from_ne_bytes(answer) {
+            pid if pid > 0 => Ok((Forked::Parent { pid, pidfd: process::pidfd_open(pid)? }, false)),
+            errno => Err(io::Error::from_raw_os_error(-errno)),
+        };
+    }
+    drop(ours);
+    let joined = namespace::join(init, namespace::USER).and_then(|()| namespace::join(init, namespace::PID));
+    let answer = match joined.and_then(|()| process::clone3(process::SIBLING, None)) {
+        Ok(Forked::Child) => return Ok((Forked::Child, false)),
+        Ok(Forked::Parent { pid, .. }) => pid,
+        Err(error) => -error.raw_os_error().unwrap_or(1),
+    };
+    let _ = theirs.write_all(&answer.to_ne_bytes());
+    process::exit(0)
 }
 
 /// Clones into a cgroup of version 2, or where that cannot be (a group with controllers for groups below it takes
@@ -189,7 +218,7 @@ impl Child<'_> {
 
     fn join_namespaces(&self) -> Step<()> {
         let flags = self.record.namespaces & !namespace::PID;
-        if flags & namespace::USER != 0 {
+        if flags & namespace::USER != 0 && !self.record.opens_from_inside() {
             namespace::join(&self.init, namespace::USER).during("cannot join the user namespace")?;
         }
         let others = flags & !namespace::USER;

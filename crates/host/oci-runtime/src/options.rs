@@ -41,6 +41,9 @@ pub struct CreateOptions {
     pub no_pivot: bool,
     /// The cgroup is a scope of systemd's, and `cgroupsPath` names one.
     pub systemd_cgroup: bool,
+    /// The caller is not the host's root: hierarchies where it may make no cgroup are left out, and what it may not
+    /// map itself is mapped by newuidmap and newgidmap.
+    pub rootless: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
     /// How many descriptors from 3 on the process inherits.

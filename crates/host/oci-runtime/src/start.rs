@@ -36,7 +36,8 @@ pub fn start(state_root: &Path, id: &str) -> Result<()> {
         Err(error) => return Err(failed(error)),
     }
     rustix::io::write(&fifo, b"0").map_err(failed)?;
-    if !record.poststart.is_empty() {
+    // Until then one who is not root may not look into it, and so run nothing more in it.
+    if !record.poststart.is_empty() || record.rootless {
         await_program(&fifo).map_err(failed)?;
     }
     if let Err(failure) = hooks::run(&record.poststart, &record.state("running")) {

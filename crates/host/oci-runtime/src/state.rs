@@ -1,8 +1,8 @@
 //! What is known of a container between two calls: the record on disk, and what its process says.
 
 use crate::{Error, Result};
-use hull_cgroup::Cgroup;
-use hull_sys::process;
+use hull_cgroup::{Cgroup, Host};
+use hull_sys::{namespace, process};
 use hull_types::oci::runtime::{Hook, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub(crate) struct Record {
     pub unit: String,
     /// `CLONE_NEW…` of the namespaces it does not share with the host.
     pub namespaces: u64,
+    /// Its cgroup is only where its maker may have one.
+    pub rootless: bool,
     pub has_filter: bool,
     pub filter_flags: u32,
     /// The filter's listener, for `exec`.
@@ -157,7 +159,16 @@ impl Record {
     }
 
     pub(crate) fn cgroup(&self) -> Result<Cgroup> {
+        if self.rootless {
+            return Ok(Cgroup::on(&Host::detect()?.having(&self.cgroup), &self.cgroup)?);
+        }
         Ok(Cgroup::load(&self.cgroup)?)
+    }
+
+    /// Whether its pid namespace can be joined out of its user namespace only.
+    pub(crate) fn opens_from_inside(&self) -> bool {
+        let both = namespace::USER | namespace::PID;
+        self.rootless && self.namespaces & both == both
     }
 
     pub(crate) fn status(&self, directory: &Directory) -> &'static str {

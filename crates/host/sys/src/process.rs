@@ -39,6 +39,9 @@ struct CloneArgs {
 /// For [`clone3`]: both processes have the same table of descriptors (`CLONE_FILES`).
 pub const SHARE_DESCRIPTORS: u64 = libc::CLONE_FILES as u64;
 
+/// For [`clone3`]: the new process is not the caller's child but its parent's (`CLONE_PARENT`).
+pub const SIBLING: u64 = libc::CLONE_PARENT as u64;
+
 /// Copies the calling process, as `fork` does, into new namespaces (`CLONE_NEW…`) and into a cgroup (v2).
 ///
 /// The calling process must have one thread only: another thread's locks would stay locked in the copy for ever.
@@ -49,7 +52,8 @@ pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<For
     let mut args = CloneArgs {
         flags: namespaces | libc::CLONE_PIDFD as u64,
         pidfd: (&raw mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        // A sibling's end is signalled as the caller's own will be.
+        exit_signal: if namespaces & SIBLING == 0 { libc::SIGCHLD as u64 } else { 0 },
         ..CloneArgs::default()
     };
     if let Some(cgroup) = cgroup {

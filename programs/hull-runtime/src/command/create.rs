@@ -33,6 +33,7 @@ fn options(global: &Global, arguments: &Arguments) -> Result<CreateOptions, Stri
         pidfd_socket: path("pidfd-socket"),
         pid_file: path("pid-file"),
         systemd_cgroup: global.systemd_cgroup,
+        rootless: global.rootless,
         no_pivot: arguments.is_set("no-pivot"),
         no_new_keyring: arguments.is_set("no-new-keyring"),
         preserve_fds: arguments.number("preserve-fds")?.unwrap_or(0) + listen,

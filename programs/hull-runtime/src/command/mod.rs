@@ -21,6 +21,7 @@ pub(crate) struct Global {
     pub root: PathBuf,
     pub log: Log,
     pub systemd_cgroup: bool,
+    pub rootless: bool,
     pub criu: Option<PathBuf>,
 }
 
@@ -84,13 +85,22 @@ pub(crate) fn run(given: Vec<OsString>) -> ExitCode {
         eprintln!("invalid log-format: {format}");
         return ExitCode::FAILURE;
     }
+    let rootless = match parsed.get("rootless") {
+        None | Some("auto") => hull_oci_runtime::is_rootless(),
+        Some(given @ ("true" | "false")) => given == "true",
+        Some(other) => {
+            eprintln!("invalid rootless: {other}: auto, true and false are known");
+            return ExitCode::FAILURE;
+        }
+    };
     let global = Global {
-        root: parsed.get("root").map_or_else(|| PathBuf::from("/run/hull/runtime"), PathBuf::from),
+        root: parsed.get("root").map_or_else(|| default_root(rootless), PathBuf::from),
         log: Log {
             path: parsed.get("log").map(PathBuf::from),
             json: parsed.get("log-format") == Some("json"),
         },
         systemd_cgroup: parsed.is_set("systemd-cgroup"),
+        rootless,
         criu: parsed.get("criu").map(PathBuf::from),
     };
     if matches!(name, "create" | "run" | "exec" | "restore") {
@@ -104,6 +114,14 @@ pub(crate) fn run(given: Vec<OsString>) -> ExitCode {
             // exec's own failures are told from its program's.
             if name == "exec" { ExitCode::from(255) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// Where state is kept when nobody says it.
+fn default_root(rootless: bool) -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| rootless && !directory.is_empty()) {
+        Some(directory) => PathBuf::from(directory).join("hull-runtime"),
+        None => PathBuf::from("/run/hull/runtime"),
     }
 }
 

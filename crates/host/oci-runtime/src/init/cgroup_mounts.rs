@@ -1,7 +1,7 @@
 //! The container's view of its cgroups.
 
 use super::Init;
-use crate::failure::{During, Failure, Step};
+use crate::failure::{During, Step};
 use crate::mount_options::MountOptions;
 use hull_sys::mount::{self, Change, FileSystem};
 use hull_sys::rustix::fs::Mode as RawMode;
@@ -17,8 +17,8 @@ impl Init<'_> {
         self.await_go()?;
         let target =
             root.mkdir_all(&mount.destination, Mode::from_raw_mode(0o755)).during("create mountpoint")?;
-        if self.cgroup.is_unified() {
-            let Some(group) = self.cgroup.unified() else { return Err(Failure("no cgroup".into())) };
+        // One who is not root may have no group at all; the empty tmpfs then covers the host's.
+        if let (true, Some(group)) = (self.cgroup.is_unified(), self.cgroup.unified()) {
             let tree = mount::clone_tree(group, false).during(group.display())?;
             mount::change(&tree, options.own, false).during("set attributes")?;
             return mount::attach(&tree, &target).during("mount");

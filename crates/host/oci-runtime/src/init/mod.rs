@@ -78,7 +78,7 @@ pub(crate) fn id_mapped(spec: &Spec, linux: &Linux, bundle: &Path) -> Result<Vec
         } else {
             (&linux.uid_mappings, &linux.gid_mappings)
         };
-        let (uids, gids) = (crate::create::map_lines(uids), crate::create::map_lines(gids));
+        let (uids, gids) = (crate::rootless::map_lines(uids), crate::rootless::map_lines(gids));
         let options = MountOptions::parse(&mount.options);
         let map = || {
             let namespace = hull_sys::mount::user_namespace(&uids, &gids)?;
