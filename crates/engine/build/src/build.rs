@@ -7,7 +7,9 @@ use crate::error::{Error, Result};
 use crate::files::{Context, Files, Tree};
 use crate::plan::{self, Plan};
 use crate::progress::{Event, Progress, StepInfo};
+use crate::remote_cache::Imported;
 use crate::request::{BuildRequest, NamedContext};
+use crate::result::{Material, OWN_STEPS, Own, purl};
 use crate::stage::{self, State};
 use crate::time;
 use crate::transfer::Layer;
@@ -17,7 +19,7 @@ use hull_dockerfile::{Dockerfile, Globals, Scope, Step};
 use hull_image::{Image, Making};
 use hull_sys::in_root::InRoot;
 use hull_types::{ChainId, ImageRef, Lower, Platform, Rootfs};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +40,10 @@ pub(crate) struct Build {
     pub(crate) stages: Vec<OnceCell<Arc<State>>>,
     trees: Mutex<HashMap<ChainId, Arc<Tree>>>,
     keys: Mutex<HashSet<String>>,
+    /// What steps came to, by their keys.
+    results: Mutex<BTreeMap<String, Option<Made>>>,
+    materials: Mutex<BTreeSet<Material>>,
+    imported: OnceCell<Vec<Imported>>,
     next_step: AtomicUsize,
 }
 
@@ -63,6 +69,7 @@ impl Build {
         });
         let stages = file.stages.iter().map(|_| OnceCell::new()).collect();
         let making = builder.images.make();
+        let next_step = AtomicUsize::new(request.first_step);
         Ok(Self {
             epoch: epoch.transpose()?,
             builder,
@@ -75,7 +82,10 @@ impl Build {
             stages,
             trees: Mutex::default(),
             keys: Mutex::default(),
-            next_step: AtomicUsize::new(0),
+            results: Mutex::default(),
+            materials: Mutex::default(),
+            imported: OnceCell::new(),
+            next_step,
         })
     }
 
@@ -137,6 +147,7 @@ impl Build {
         if !self.request.pull
             && let Ok(found) = images.resolve(name, Some(platform))
         {
+            self.note_image(name, &found);
             return Ok(found);
         }
         let reference: ImageRef = name
@@ -146,6 +157,11 @@ impl Build {
             })?
             .or_latest();
         let auth = self.builder.auth_for(&self.request.auth, &reference);
+        // An image for another machine leaves the name with the one for this machine.
+        let reference = match Platform::host().matches(platform) {
+            true => reference,
+            false => images.pinned(&reference, platform, auth.as_ref()).await.unwrap_or(reference),
+        };
         let (sender, mut messages) = tokio::sync::mpsc::channel(16);
         let pulling = images.pull(&reference, Some(platform.clone()), auth, sender);
         let telling = async {
@@ -154,11 +170,101 @@ impl Build {
             }
         };
         let (pulled, ()) = tokio::join!(pulling, telling);
-        match pulled {
-            Ok(id) => Ok(images.resolve(id.as_str(), None)?),
+        let found = match pulled {
+            Ok(id) => images.resolve(id.as_str(), None)?,
             // An image that only this machine has cannot be pulled, and need not be.
-            Err(error) => images.resolve(name, Some(platform)).map_err(|_| error.into()),
+            Err(error) => images.resolve(name, Some(platform)).map_err(|_| error)?,
+        };
+        self.note_image(name, &found);
+        Ok(found)
+    }
+
+    /// Notes that the result is made of an image, too.
+    fn note_image(&self, name: &str, image: &Image) {
+        let Ok(reference) = name.parse::<ImageRef>().map(ImageRef::or_latest) else { return };
+        let same = |known: &&ImageRef| known.repository() == reference.repository();
+        let digest =
+            reference.digest().or_else(|| image.references.iter().filter(same).find_map(ImageRef::digest));
+        let digest = digest.unwrap_or(&image.id).clone();
+        let uri = purl(&reference, Some(&digest), &image.config.platform());
+        self.note_material(uri, Some(digest));
+    }
+
+    /// Notes that the result is made of this, too.
+    pub(crate) fn note_material(&self, uri: String, digest: Option<hull_types::Digest>) {
+        lock(&self.materials).insert(Material { uri, digest });
+    }
+
+    /// What the result is made of.
+    pub(crate) fn materials(&self) -> BTreeSet<Material> {
+        lock(&self.materials).clone()
+    }
+
+    /// What the steps came to, by their keys.
+    pub(crate) fn results(&self) -> BTreeMap<String, Option<Made>> {
+        lock(&self.results).clone()
+    }
+
+    /// Reads the caches that the request names. One that can't be read is a warning.
+    pub(crate) async fn import_caches(&self) {
+        let mut found = Vec::new();
+        for (number, source) in self.request.cache_from.iter().enumerate() {
+            let name = match source {
+                crate::remote_cache::CacheSource::Registry(name) => name.familiar(),
+                crate::remote_cache::CacheSource::Files(name, _) => name.clone(),
+            };
+            let title = format!("importing cache manifest from {name}");
+            let own =
+                Own::begin(&self.progress, OWN_STEPS + 2000 + self.request.first_step + number, &title).await;
+            match Imported::load(self, source).await {
+                Ok(imported) => {
+                    own.say(&format!("{} steps", imported.len())).await;
+                    found.push(imported);
+                }
+                Err(error) => {
+                    tracing::warn!(%name, %error, "a build's cache could not be imported");
+                    own.say(&format!("WARNING: {error}")).await;
+                }
+            }
+            let _ = own.end(Ok(())).await;
         }
+        let _ = self.imported.set(found);
+    }
+
+    /// What an imported cache has under this key, as a layer upon `parent`.
+    fn from_imported(&self, key: &str, parent: Option<&ChainId>) -> Option<crate::stage::Done> {
+        for imported in self.imported.get()? {
+            let Some(local) = imported.local_key(key) else { continue };
+            if let Some(made) = self.kept_row(&local) {
+                lock(&self.keys).insert(local);
+                return Some(crate::stage::Done { made, cached: true });
+            }
+            let taking = imported.take(self, key, parent);
+            // The daemon's runtime has several threads: others go on meanwhile.
+            let taken = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(taking));
+            match taken {
+                Ok(made) => {
+                    self.builder.cache.put(&local, made.clone(), "imported");
+                    lock(&self.keys).insert(local);
+                    return Some(crate::stage::Done { made, cached: true });
+                }
+                Err(error) => tracing::warn!(%error, "a cached step could not be imported"),
+            }
+        }
+        None
+    }
+
+    /// A row of the cache whose layer is still here.
+    fn kept_row(&self, key: &str) -> Option<Option<Made>> {
+        let row = self.builder.cache.get(key)?;
+        if let Some(made) = &row.made {
+            let here = self.builder.snapshotter.has(&made.chain) && self.making.kept(&made.diff_id).is_ok();
+            if !here {
+                self.builder.cache.forget(key);
+                return None;
+            }
+        }
+        Some(row.made)
     }
 
     /// What `--from` names: a context, a stage before this one, or an image.
@@ -227,7 +333,7 @@ impl Build {
             let mut key = crate::key::Key::new("context");
             key.add(layer.digest()?);
             let key = key.finish();
-            if let Some(done) = own.cached(0, &key) {
+            if let Some(done) = own.cached(0, &key, None) {
                 return Ok(done.made.map(|made| made.chain));
             }
             let done = own.commit_layer(&state, layer, &key, "context")?;
@@ -265,7 +371,12 @@ impl Build {
     }
 
     /// What the cache has under this key, if this stage may use it.
-    pub(crate) fn cached(&self, index: usize, key: &str) -> Option<crate::stage::Done> {
+    pub(crate) fn cached(
+        &self,
+        index: usize,
+        key: &str,
+        parent: Option<&ChainId>,
+    ) -> Option<crate::stage::Done> {
         let stage = self.file.stages.get(index);
         let name = stage.and_then(|stage| stage.name.clone()).unwrap_or_default();
         let filtered =
@@ -273,20 +384,20 @@ impl Build {
         if self.request.no_cache || filtered {
             return None;
         }
-        let row = self.builder.cache.get(key)?;
-        if let Some(made) = &row.made {
-            let here = self.builder.snapshotter.has(&made.chain) && self.making.kept(&made.diff_id).is_ok();
-            if !here {
-                self.builder.cache.forget(key);
-                return None;
+        let done = match self.kept_row(key) {
+            Some(made) => {
+                lock(&self.keys).insert(key.to_owned());
+                crate::stage::Done { made, cached: true }
             }
-        }
-        lock(&self.keys).insert(key.to_owned());
-        Some(crate::stage::Done { made: row.made, cached: true })
+            None => self.from_imported(key, parent)?,
+        };
+        lock(&self.results).insert(key.to_owned(), done.made.clone());
+        Some(done)
     }
 
     /// Notes a result.
     pub(crate) fn remember(&self, key: &str, made: Option<Made>, text: &str) {
+        lock(&self.results).insert(key.to_owned(), made.clone());
         self.builder.cache.put(key, made, text);
         lock(&self.keys).insert(key.to_owned());
     }
@@ -366,9 +477,10 @@ impl Build {
     pub(crate) fn step_name(&self, index: usize, position: usize, text: &str) -> String {
         let stage = &self.file.stages[index];
         let of = 1 + stage.steps.iter().filter(|step| stage::is_visible(step)).count();
+        let platform = self.request.label.as_ref().map(|label| format!("{label} ")).unwrap_or_default();
         let label = match self.plan.needed.len() {
-            1 if stage.name.is_none() => String::new(),
-            _ => format!("{} ", self.plan.stages[index].label),
+            1 if stage.name.is_none() => platform,
+            _ => format!("{platform}{} ", self.plan.stages[index].label),
         };
         format!("[{label}{:>width$}/{of}] {text}", position, width = of.to_string().len())
     }

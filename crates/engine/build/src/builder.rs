@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::plan;
 use crate::progress::{Event, Progress};
 use crate::request::{BuildRequest, NamedContext};
+use crate::result::{Products, Solved};
 use crate::stage::State;
 use hull_api_types::AuthConfig;
 use hull_container::Containers;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) snapshotter: Arc<dyn Snapshotter>,
     pub(crate) registry: Registry,
     pub(crate) contexts: Contexts,
+    pub(crate) products: Products,
     locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
 }
 
@@ -82,8 +84,19 @@ impl Builder {
         }
         let locks = Mutex::default();
         let contexts = Contexts::new(&root, cache.limit() / 4);
-        let inner =
-            Inner { root, exec_root, cache, images, containers, snapshotter, registry, contexts, locks };
+        let products = Products::default();
+        let inner = Inner {
+            root,
+            exec_root,
+            cache,
+            images,
+            containers,
+            snapshotter,
+            registry,
+            contexts,
+            products,
+            locks,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -122,6 +135,12 @@ impl Builder {
     /// Builds. Dropping the future ends the build: its processes are killed, nothing of it stays but finished steps
     /// in the cache.
     pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<Built> {
+        let solved = self.solve(request, progress).await?;
+        blocking(move || record(&solved.build, &solved.state, solved.findings)).await
+    }
+
+    /// Builds the stages of one platform.
+    pub(crate) async fn solve(&self, request: BuildRequest, progress: Progress) -> Result<Solved> {
         let (file, globals) = read(&request)?;
         let findings = findings(&file, &globals, &request);
         let fails =
@@ -134,11 +153,10 @@ impl Builder {
         let plan = plan::plan(&file, &request.target, &globals, &|name| contexts.contains_key(name))?;
         let build = Arc::new(Build::new(Arc::clone(&self.inner), request, file, plan, globals, progress)?);
         let ended = Ended(Arc::clone(&build));
+        build.import_caches().await;
         let state = build.run().await?;
-        let own = Arc::clone(&build);
-        let built = blocking(move || record(&own, &state, findings)).await;
         drop(ended);
-        built
+        Ok(Solved { build, state, findings })
     }
 
     /// Removes cached steps that `may_go` admits until at most `keep` bytes are left, and with `all` the caches of

@@ -70,6 +70,9 @@ impl Error {
         let action = action.into();
         move |source| Self::Io { action, source }
     }
+    pub(crate) fn json(error: serde_json::Error) -> Self {
+        Self::Invalid(format!("invalid document: {error}"))
+    }
     pub(crate) fn service(error: impl HasKind) -> Self {
         Self::Service(Box::new(error))
     }

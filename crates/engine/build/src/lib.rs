@@ -10,6 +10,10 @@
 //!                              └─ COPY, ADD, WORKDIR: a table of files ─────────────written──┴─► Snapshotter::add
 //! ```
 //!
+//! The result: `Builder::build` records an image, as classic clients want it; `Builder::produce` builds for several
+//! platforms, and makes of them what outputs want: manifests with compressed layers, attestations, an index
+//! (`result`), caches for other machines (`remote_cache`).
+//!
 //! On disk, below the builder's root: `caches/<digest of the id>/` (`RUN --mount=type=cache`), `contexts/` (what
 //! clients sent, for the next time), `mounts/` (for a step's time), `tmp/`; cached steps are rows of the store's table
 //! `build-cache`, their layers are the snapshotter's.
@@ -29,13 +33,16 @@ mod builder;
 mod cache;
 mod commit;
 mod contexts;
+mod emulation;
 mod error;
 mod files;
 mod key;
 mod mounts;
 pub mod plan;
 mod progress;
+mod remote_cache;
 mod request;
+mod result;
 mod source;
 mod stage;
 mod time;
@@ -47,5 +54,7 @@ pub use contexts::Contexts;
 pub use error::{Error, Result};
 pub use files::{Content, Context, Facts, Name};
 pub use progress::{Event, Progress, StepInfo};
+pub use remote_cache::{CachePlace, CacheSource, CacheTarget};
 pub use request::{BuildRequest, NamedContext};
+pub use result::{Annotation, Attest, Finished, Given, Kept, Kind, Mode, Output, Product};
 pub use source::{Checkout, git, is_git};

@@ -1,6 +1,8 @@
 //! What is to be built.
 
 use crate::files::Context;
+use crate::remote_cache::{CacheSource, CacheTarget};
+use crate::result::Attest;
 use hull_api_types::{AuthConfig, HostConfig};
 use hull_dockerfile::Check;
 use hull_types::{ImageRef, Platform};
@@ -55,6 +57,18 @@ pub struct BuildRequest {
     pub without_image: bool,
     /// All new layers as one.
     pub squash: bool,
+    /// What is attested of the result.
+    pub attest: Attest,
+    /// The image is a cache itself.
+    pub inline_cache: bool,
+    /// Where steps' results may be taken from.
+    pub cache_from: Vec<CacheSource>,
+    /// Where steps' results are written to.
+    pub cache_to: Vec<CacheTarget>,
+    /// The number of its first step.
+    pub first_step: usize,
+    /// What its steps are called by, beside their stage: the platform, where there are several.
+    pub label: Option<String>,
 }
 
 /// A context that has a name.

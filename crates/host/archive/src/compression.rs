@@ -145,6 +145,13 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
+/// Reads `from` to its end and gives its zstd to `to`: one frame, made by one thread, the same wherever it is made.
+pub fn zstd(from: &mut dyn Read, level: i32, to: &mut dyn io::Write) -> io::Result<()> {
+    let mut encoder = zstd::stream::write::Encoder::new(to, level.clamp(1, 19))?;
+    io::copy(from, &mut encoder)?;
+    encoder.finish().map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,11 +26,22 @@ pub fn gzip(
     threads: usize,
     to: &mut dyn FnMut(Vec<u8>) -> io::Result<()>,
 ) -> io::Result<()> {
+    gzip_at(LEVEL, from, threads, to)
+}
+
+/// The same at another level, from 0 (fast) to 9 (small).
+pub fn gzip_at(
+    level: u32,
+    from: &mut dyn Read,
+    threads: usize,
+    to: &mut dyn FnMut(Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
+    let level = level.min(9);
     let (jobs, queue) = sync_channel::<Job>(threads.max(1));
     let queue = Mutex::new(queue);
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
-            std::thread::Builder::new().name("deflate".into()).spawn_scoped(scope, || work(&queue))?;
+            std::thread::Builder::new().name("deflate".into()).spawn_scoped(scope, || work(&queue, level))?;
         }
         feed(from, threads.max(1) * 2, jobs, to)
     })
@@ -68,8 +79,8 @@ fn feed(
     to(end)
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
+fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
+    let mut compress = Compress::new(Compression::new(level), false);
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((block, done)) = job else { return };

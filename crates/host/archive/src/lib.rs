@@ -44,11 +44,11 @@ mod writer;
 
 pub use apply::{Applied, ApplyOptions, Mark, apply, mark as layer_mark};
 pub use changes::{Change, ChangeKind, changes};
-pub use compression::{Compression, Decompressor, Limited};
+pub use compression::{Compression, Decompressor, Limited, zstd};
 pub use copy::{Attributes, copy_directory_attributes, copy_tree, directory_attributes};
 pub use entry::{Entry, EntryKind, Extent, Piece, Time};
 pub use error::{Error, Result};
-pub use gzip::gzip;
+pub use gzip::{gzip, gzip_at};
 pub use measure::{Measure, measure, remove_tree};
 pub use name::clean as clean_name;
 pub use pack::{PackOptions, export, layer, pack};

@@ -18,6 +18,7 @@ use hull_archive::Decompressor;
 use hull_content::{Hasher, Lease};
 use hull_types::oci::image::{Descriptor, ImageConfig, media_type};
 use hull_types::{DiffId, Digest, ImageRef};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -113,6 +114,9 @@ impl Making {
     pub(crate) fn lease(&self) -> &Lease {
         &self.lease
     }
+    pub(crate) fn images(&self) -> &Images {
+        &self.images
+    }
 
     /// The same for an image whose configuration is a blob here. `target` is what its names stand for; `progress` is
     /// told of each layer that is applied how many bytes of its blob were read.
@@ -122,6 +126,19 @@ impl Making {
         target: Descriptor,
         config: ImageConfig,
         names: &[ImageRef],
+        progress: &mut dyn FnMut(&LayerPlan, u64) -> Result<()>,
+    ) -> Result<()> {
+        self.finish_with(packed, target, config, names, BTreeSet::new(), progress)
+    }
+
+    /// The same, with further blobs that stay as long as the image does.
+    pub(crate) fn finish_with(
+        &self,
+        packed: &Packed,
+        target: Descriptor,
+        config: ImageConfig,
+        names: &[ImageRef],
+        further: BTreeSet<Digest>,
         progress: &mut dyn FnMut(&LayerPlan, u64) -> Result<()>,
     ) -> Result<()> {
         let (manifest, diff_ids) = (&packed.manifest, &config.rootfs.diff_ids);
@@ -151,7 +168,8 @@ impl Making {
         applied?;
         let id = manifest.config.digest.clone();
         let documents = [&target.digest, &packed.descriptor.digest, &id];
-        let blobs = plans.iter().map(|plan| &plan.blob.digest).chain(documents).cloned().collect();
+        let blobs =
+            plans.iter().map(|plan| &plan.blob.digest).chain(documents).cloned().chain(further).collect();
         let row =
             ImageRow { config_size: manifest.config.size, blobs, layers, last_tagged: Default::default() };
         let stands = ReferenceRow { target, manifest: packed.descriptor.clone(), image: id.clone() };

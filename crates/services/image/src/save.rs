@@ -117,11 +117,11 @@ impl Saving {
             if written.insert(chosen.packed.descriptor.digest.clone()) {
                 file(&mut archive, &place(&chosen.packed.descriptor.digest), &chosen.packed.document)?;
             }
-            self.blob(&mut archive, &chosen.packed.manifest.config, &mut written)?;
+            blob(&self.images, &mut archive, &chosen.packed.manifest.config, &mut written)?;
         }
         for chosen in &self.chosen {
             for layer in &chosen.packed.manifest.layers {
-                self.blob(&mut archive, layer, &mut written)?;
+                blob(&self.images, &mut archive, layer, &mut written)?;
             }
         }
         archive.finish().map_err(failed)?;
@@ -173,42 +173,43 @@ impl Saving {
         }
         all
     }
-
-    fn blob<W: Write>(
-        &self,
-        archive: &mut Writer<W>,
-        wanted: &Descriptor,
-        written: &mut BTreeSet<Digest>,
-    ) -> Result<()> {
-        if !written.insert(wanted.digest.clone()) {
-            return Ok(());
-        }
-        let mut reader = self.images.content().reader(&wanted.digest)?;
-        let size = self.images.content().size(&wanted.digest)?;
-        begin(archive, &place(&wanted.digest), size)?;
-        let mut hasher = Hasher::like(Some(&wanted.digest));
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let read = match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => {
-                    return Err(ContentError::Read { digest: wanted.digest.clone(), source }.into());
-                }
-            };
-            hasher.update(&buffer[..read]);
-            archive.contents(&buffer[..read]).map_err(failed)?;
-        }
-        let (expected, actual) = (wanted.digest.clone(), hasher.finish());
-        if actual != expected {
-            return Err(ContentError::Mismatch { expected, actual }.into());
-        }
-        Ok(())
-    }
 }
 
-fn place(digest: &Digest) -> String {
+/// A blob that is here, verified once more on its way.
+pub(crate) fn blob<W: Write>(
+    images: &Images,
+    archive: &mut Writer<W>,
+    wanted: &Descriptor,
+    written: &mut BTreeSet<Digest>,
+) -> Result<()> {
+    if !written.insert(wanted.digest.clone()) {
+        return Ok(());
+    }
+    let mut reader = images.content().reader(&wanted.digest)?;
+    let size = images.content().size(&wanted.digest)?;
+    begin(archive, &place(&wanted.digest), size)?;
+    let mut hasher = Hasher::like(Some(&wanted.digest));
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => {
+                return Err(ContentError::Read { digest: wanted.digest.clone(), source }.into());
+            }
+        };
+        hasher.update(&buffer[..read]);
+        archive.contents(&buffer[..read]).map_err(failed)?;
+    }
+    let (expected, actual) = (wanted.digest.clone(), hasher.finish());
+    if actual != expected {
+        return Err(ContentError::Mismatch { expected, actual }.into());
+    }
+    Ok(())
+}
+
+pub(crate) fn place(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
@@ -218,11 +219,11 @@ fn begin<W: Write>(archive: &mut Writer<W>, name: &str, size: u64) -> Result<()>
     archive.entry(&entry).map_err(failed)
 }
 
-fn file<W: Write>(archive: &mut Writer<W>, name: &str, text: &[u8]) -> Result<()> {
+pub(crate) fn file<W: Write>(archive: &mut Writer<W>, name: &str, text: &[u8]) -> Result<()> {
     begin(archive, name, text.len() as u64)?;
     archive.contents(text).map_err(failed)
 }
 
-fn failed(error: hull_archive::Error) -> ImageError {
+pub(crate) fn failed(error: hull_archive::Error) -> ImageError {
     ImageError::Archive(error)
 }

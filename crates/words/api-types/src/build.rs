@@ -6,6 +6,8 @@
 //!  POST /hull/contexts/{id}  the missing contents, one after the other, in the manifest's order
 //!  POST /hull/build          BuildOptions ─► BuildMessages, one a line; the last is `done` or `error`
 //!  GET  /hull/tree?top=…     the files of a build without image, as one archive
+//!  GET  /hull/results/{id}/{archives|caches}/{n}
+//!                            an output or a cache as an OCI layout, for as long as the build's connection is there
 //! ```
 
 use crate::{AuthConfig, HostConfig, JsonMessage, Map};
@@ -80,6 +82,64 @@ pub struct BuildOptions {
     pub check_only: bool,
     /// Only the layers are wanted.
     pub without_image: bool,
+    /// For what is built, where that is more than one.
+    pub platforms: Vec<String>,
+    /// What is made of it; where empty, the image (unless `without_image`).
+    pub outputs: Vec<BuildPlace>,
+    /// What is attested: `provenance` and `sbom` with their attributes (`mode=max,…`, `false`).
+    pub attests: Map<String>,
+    /// Where steps' results may be taken from: `registry` with `ref`, `local` with `src` and `context` (an id).
+    pub cache_from: Vec<BuildPlace>,
+    /// Where they are written to: `registry` with `ref`, `local`, `inline`.
+    pub cache_to: Vec<BuildPlace>,
+}
+
+/// An output or a cache, as buildx's flags have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildPlace {
+    /// `type`.
+    pub kind: String,
+    /// The others.
+    pub attributes: Map<String>,
+}
+
+/// What a build came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildResult {
+    /// By which outputs are got.
+    pub id: String,
+    /// By platform.
+    pub platforms: Vec<BuildPlatform>,
+    /// By output, in the order of [`BuildOptions::outputs`].
+    pub outputs: Vec<BuildOutput>,
+    /// How many caches are to be got.
+    pub caches: usize,
+}
+
+/// One platform's result.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildPlatform {
+    /// For what.
+    pub platform: String,
+    /// The topmost layer's chain; empty for none.
+    pub top: String,
+    /// The configuration's digest.
+    pub config: String,
+}
+
+/// What an output came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildOutput {
+    /// Manifest or index; none for an image that is only here.
+    pub descriptor: Option<hull_types::oci::image::Descriptor>,
+    /// The digest of the (first) configuration.
+    pub config: String,
+    /// The names.
+    pub names: Vec<String>,
 }
 
 /// What a build tells.
@@ -126,6 +186,9 @@ pub enum BuildMessage {
         image: String,
         /// The topmost layer's chain; empty for none.
         top: String,
+        /// All of it.
+        #[serde(default)]
+        result: Box<BuildResult>,
     },
     /// The build failed.
     Error(BuildError),

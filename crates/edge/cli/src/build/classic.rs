@@ -108,6 +108,13 @@ fn refuse(matches: &Matches) -> Result<(), Failure> {
         "allow",
         "metadata-file",
         "verify",
+        "annotation",
+        "attest",
+        "provenance",
+        "sbom",
+        "cache-from",
+        "cache-to",
+        "push",
     ];
     match beyond.iter().find(|name| matches.changed(name)) {
         Some(name) => Err(Failure::new(format!(

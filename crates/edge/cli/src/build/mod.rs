@@ -11,6 +11,7 @@ mod context;
 mod hashes;
 mod options;
 mod output;
+mod places;
 mod prune;
 mod run;
 mod send;
@@ -53,8 +54,20 @@ const FLAGS: &[Flag] = &[
         "stringArray",
         "Allow extra privileged entitlement (e.g., \"network.host\", \"security.insecure\")",
     ),
+    Flag::list("annotation", "stringArray", "Add annotation to the image"),
+    Flag::list("attest", "stringArray", "Attestation parameters (format: \"type=sbom\")"),
     Flag::list("build-arg", "stringArray", "Set build-time variables"),
     Flag::list("build-context", "stringArray", "Additional build contexts (e.g., name=path)"),
+    Flag::list(
+        "cache-from",
+        "stringArray",
+        "External cache sources (e.g., \"user/app:cache\", \"type=local,src=path/to/dir\")",
+    ),
+    Flag::list(
+        "cache-to",
+        "stringArray",
+        "Cache export destinations (e.g., \"user/app:cache\", \"type=local,dest=path/to/dir\")",
+    ),
     Flag::text("call", "string", "Set method for evaluating build (\"build\", \"check\")").default("build"),
     Flag::text("cgroup-parent", "string", "Set the parent cgroup for the \"RUN\" instructions during build"),
     Flag::switch("check", "Shorthand for \"--call=check\""),
@@ -78,17 +91,19 @@ const FLAGS: &[Flag] = &[
     Flag::switch("no-cache", "Do not use cache when building the image"),
     Flag::list("no-cache-filter", "stringArray", "Do not cache specified stages"),
     Flag::list("output", "stringArray", "Output destination (format: \"type=local,dest=path\")").short('o'),
-    Flag::text("platform", "string", "Set target platform for build"),
+    Flag::list("platform", "stringArray", "Set target platform for build"),
     Flag::text(
         "progress",
         "string",
         "Set type of progress output (\"auto\", \"plain\", \"quiet\", \"rawjson\")",
     )
     .default("auto"),
+    Flag::text("provenance", "string", "Shorthand for \"--attest=type=provenance\""),
     Flag::switch("pull", "Always attempt to pull all referenced images"),
-    Flag::switch("push", "Push the image's names after the build"),
+    Flag::switch("push", "Shorthand for \"--output=type=registry\""),
     Flag::switch("quiet", "Suppress the build output and print image ID on success").short('q'),
     Flag::switch("rm", "Remove intermediate containers after a successful build").default("true").hidden(),
+    Flag::text("sbom", "string", "Shorthand for \"--attest=type=sbom\""),
     Flag::list(
         "secret",
         "stringArray",

@@ -1,5 +1,6 @@
 //! Flags as a build's options.
 
+use super::places;
 use crate::container::options::ulimits;
 use crate::failure::Failure;
 use crate::matches::Matches;
@@ -29,7 +30,7 @@ pub fn read(session: &Session, matches: &Matches) -> Result<BuildOptions, Failur
         Some((name, value)) => (name.to_owned(), value.to_owned()),
         None => (text, String::new()),
     });
-    Ok(BuildOptions {
+    let mut options = BuildOptions {
         target: matches.text("target").to_owned(),
         args,
         labels: labels.collect(),
@@ -37,7 +38,6 @@ pub fn read(session: &Session, matches: &Matches) -> Result<BuildOptions, Failur
         no_cache: matches.switch("no-cache"),
         no_cache_filter: matches.list("no-cache-filter"),
         pull: matches.switch("pull"),
-        platform: matches.text("platform").to_owned(),
         network: matches.text("network").to_owned(),
         host_config: host_config(matches)?,
         secrets: secrets(matches)?,
@@ -45,8 +45,31 @@ pub fn read(session: &Session, matches: &Matches) -> Result<BuildOptions, Failur
         entitlements: matches.list("allow"),
         auth: credentials(session),
         check_only: checks(matches)?,
+        platforms: platforms(matches),
+        attests: places::attests(matches)?,
+        cache_from: places::caches(matches, "cache-from")?,
+        cache_to: places::caches(matches, "cache-to")?,
         ..BuildOptions::default()
-    })
+    };
+    if let [platform] = options.platforms.as_slice() {
+        options.platform.clone_from(platform);
+        options.platforms.clear();
+    }
+    Ok(options)
+}
+
+fn platforms(matches: &Matches) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for text in matches.list("platform").iter().flat_map(|text| text.split(',')) {
+        let text = match text.trim() {
+            "local" => hull_types::Platform::host().to_string(),
+            text => text.to_owned(),
+        };
+        if !text.is_empty() && !found.contains(&text) {
+            found.push(text);
+        }
+    }
+    found
 }
 
 /// The image's names, those of `--output name=` among them.

@@ -1,103 +1,158 @@
-//! `--output`: where the result goes.
+//! `--output`, `--push`, `--load`: where the result goes.
+//!
+//! Images and registries are the engine's; files are written here, out of what the engine sends, and never outside of
+//! the directory that was named.
 
+use super::places;
 use super::run::Finished;
 use crate::failure::{Failure, file_error};
 use crate::matches::Matches;
-use crate::progress::{self, Target};
-use crate::session::Session;
-use crate::{credentials, streams};
-use hull_api_types::JsonMessage;
-use hull_api_types::build::BuildOptions;
+use crate::streams;
+use hull_api_types::Map;
+use hull_api_types::build::{BuildOptions, BuildPlace};
 use hull_client::{Client, Method};
-use hull_types::ImageRef;
 use std::io::Write;
 use std::path::Path;
 
 /// One output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// The engine's images, under further names.
-    Image(Vec<String>),
+    /// The engine's: an image, a registry.
+    Engine,
     /// The files in a directory.
     Local(String),
     /// The files as a tar; `-` is standard output.
     Tar(String),
-    /// The image as an archive that `load` takes, which is an OCI layout too.
-    Archive(String),
+    /// An image's archive: the number of it among the engine's outputs, and whether it is left packed.
+    Archive { number: usize, destination: String, packed: bool },
+    /// Nothing.
+    Nothing,
 }
 
-/// Reads the flags; `type=` may be left out for a directory or `-`.
-pub fn read(matches: &Matches) -> Result<Vec<Output>, Failure> {
-    matches.list("output").iter().map(|text| parse(text).map_err(Failure::new)).collect()
-}
-
-fn parse(text: &str) -> Result<Output, String> {
-    if !text.contains('=') {
-        return Ok(if text == "-" { Output::Tar("-".into()) } else { Output::Local(text.to_owned()) });
+/// Reads the flags, and asks the engine for what is its part.
+pub fn read(matches: &Matches, options: &mut BuildOptions) -> Result<Vec<Output>, Failure> {
+    let mut asked = Vec::new();
+    for text in matches.list("output") {
+        asked.push(match text.as_str() {
+            "-" => place("tar", "-"),
+            text if !text.contains('=') => place("local", text),
+            text => places::parse(text, "output")?,
+        });
     }
-    let (mut kind, mut destination, mut names) = (String::new(), String::new(), Vec::new());
-    for part in text.split(',') {
-        match part.split_once('=') {
-            Some(("type", value)) => kind = value.to_owned(),
-            Some(("dest", value)) => destination = value.to_owned(),
-            Some(("name", value)) => names.push(value.to_owned()),
-            // The registry's and the archive's own options are the engine's defaults here.
-            Some(("push", "false") | ("load", _) | ("oci-mediatypes", _)) => {}
-            Some((key, _)) => return Err(format!("the output's option {key:?} is not available: {text}")),
-            None => return Err(format!("invalid value {part:?} of --output: expected key=value")),
+    let images = |kind: &str| matches!(kind, "image" | "registry");
+    if matches.switch("push") {
+        match asked.iter_mut().find(|place| images(&place.kind)) {
+            Some(place) => drop(place.attributes.insert("push".into(), "true".into())),
+            None => asked.push(BuildPlace { kind: "registry".into(), ..BuildPlace::default() }),
         }
     }
-    let needed = |output: fn(String) -> Output| match destination.as_str() {
-        "" => Err(format!("dest is required for {kind} output")),
-        _ => Ok(output(destination.clone())),
-    };
-    match kind.as_str() {
-        "image" | "docker" if destination.is_empty() => Ok(Output::Image(names)),
-        "local" => needed(Output::Local),
-        "tar" => needed(Output::Tar),
-        "docker" | "oci" => needed(Output::Archive),
+    if matches.switch("load") && !asked.iter().any(|place| place.kind == "docker") {
+        asked.push(BuildPlace { kind: "docker".into(), ..BuildPlace::default() });
+    }
+    let annotations = places::annotations(matches)?;
+    let further = !annotations.is_empty() || !options.attests.is_empty();
+    if asked.is_empty() && further {
+        asked.push(BuildPlace { kind: "image".into(), ..BuildPlace::default() });
+    }
+    let mut outputs = Vec::new();
+    for mut place in asked {
+        if matches!(place.kind.as_str(), "image" | "registry" | "docker" | "oci") {
+            place.attributes.extend(annotations.clone());
+        }
+        outputs.push(one(&place, options.outputs.len())?);
+        if matches!(outputs.last(), Some(Output::Engine | Output::Archive { .. })) {
+            options.outputs.push(place);
+        }
+    }
+    options.without_image = options.outputs.is_empty() && !outputs.is_empty();
+    Ok(outputs)
+}
+
+fn place(kind: &str, destination: &str) -> BuildPlace {
+    let attributes = Map::from([("dest".to_owned(), destination.to_owned())]);
+    BuildPlace { kind: kind.into(), attributes }
+}
+
+fn one(place: &BuildPlace, number: usize) -> Result<Output, Failure> {
+    let destination = place.attributes.get("dest").cloned().unwrap_or_default();
+    let packed = place.attributes.get("tar").is_none_or(|tar| tar != "false");
+    let wanted = match place.kind.as_str() {
+        "docker" | "image" | "registry" if destination.is_empty() => return Ok(Output::Engine),
+        "cacheonly" => return Ok(Output::Nothing),
+        "local" => Output::Local(destination.clone()),
+        "tar" => Output::Tar(destination.clone()),
+        "docker" | "oci" => Output::Archive { number, destination: destination.clone(), packed },
+        "" => return Err("type is required for output".into()),
         other => {
-            Err(format!("unsupported output type {other:?}: image, docker, oci, local and tar are known"))
+            return Err(Failure::new(format!(
+                "unsupported output type {other:?}: image, registry, docker, oci, local, tar and cacheonly are known"
+            )));
         }
+    };
+    let files = !matches!(&wanted, Output::Local(_) | Output::Archive { packed: false, .. });
+    if destination == "-" && !files {
+        return Err(Failure::new(format!("dest cannot be stdout for {} output", place.kind)));
     }
+    if destination == "-" && streams::is_terminal(std::io::stdout()) {
+        return Err("dest file is required: refusing to write an archive to the terminal".into());
+    }
+    if destination.is_empty() {
+        return Err(Failure::new(format!("dest is required for {} output", place.kind)));
+    }
+    Ok(wanted)
 }
 
 impl Output {
-    /// Further names of the image.
-    pub fn names(&self) -> Vec<String> {
-        match self {
-            Self::Image(names) => names.clone(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether the engine has to record an image for it.
-    pub fn needs_image(&self) -> bool {
-        matches!(self, Self::Image(_) | Self::Archive(_))
-    }
-
     /// Writes it.
-    pub async fn write(
-        &self,
-        client: &Client,
-        finished: &Finished,
-        options: &BuildOptions,
-    ) -> Result<(), Failure> {
+    pub async fn write(&self, client: &Client, finished: &Finished) -> Result<(), Failure> {
+        let platforms = &finished.result.platforms;
         match self {
-            Self::Image(_) => Ok(()),
-            Self::Local(directory) => local(client, &finished.top, directory).await,
-            Self::Tar(path) => {
-                let mut response = tree(client, &finished.top).await?;
-                copy(&mut response, path).await
+            Self::Engine | Self::Nothing => Ok(()),
+            Self::Local(directory) if platforms.len() > 1 => {
+                for one in platforms {
+                    let below = format!("{directory}/{}", one.platform.replace('/', "_"));
+                    local(&mut tree(client, &one.top).await?, &below).await?;
+                }
+                Ok(())
             }
-            Self::Archive(path) => {
-                let name = options.tags.first().unwrap_or(&finished.image);
-                let get = format!("/images/{name}/get");
-                let mut response = client.request(Method::GET, &get).send().await?;
-                copy(&mut response, path).await
+            Self::Local(directory) => local(&mut tree(client, &finished.top).await?, directory).await,
+            Self::Tar(_) if platforms.len() > 1 => {
+                Err("a tar of several platforms is not available: use type=local".into())
+            }
+            Self::Tar(path) => copy(&mut tree(client, &finished.top).await?, path).await,
+            Self::Archive { number, destination, packed } => {
+                let mut response = result(client, finished, "archives", *number).await?;
+                match packed {
+                    true => copy(&mut response, destination).await,
+                    false => local(&mut response, destination).await,
+                }
             }
         }
     }
+}
+
+/// Writes the caches that go to directories.
+pub async fn write_caches(
+    client: &Client,
+    finished: &Finished,
+    options: &BuildOptions,
+) -> Result<(), Failure> {
+    let directories = options.cache_to.iter().filter(|place| place.kind == "local");
+    for (number, place) in directories.enumerate().take(finished.result.caches) {
+        let Some(directory) = place.attributes.get("dest") else { continue };
+        local(&mut result(client, finished, "caches", number).await?, directory).await?;
+    }
+    Ok(())
+}
+
+async fn result(
+    client: &Client,
+    finished: &Finished,
+    kind: &str,
+    number: usize,
+) -> Result<hull_client::Response, Failure> {
+    let path = format!("/hull/results/{}/{kind}/{number}", finished.result.id);
+    Ok(client.request(Method::GET, &path).send().await?)
 }
 
 async fn tree(client: &Client, top: &str) -> Result<hull_client::Response, Failure> {
@@ -122,11 +177,10 @@ async fn copy(response: &mut hull_client::Response, path: &str) -> Result<(), Fa
     Ok(())
 }
 
-/// Unpacks the files into a directory, by descriptor: nothing that the image says leads out of it.
-async fn local(client: &Client, top: &str, directory: &str) -> Result<(), Failure> {
+/// Unpacks files into a directory, by descriptor: nothing that the image says leads out of it.
+async fn local(response: &mut hull_client::Response, directory: &str) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(file_error("open", directory, &error));
     std::fs::create_dir_all(directory).map_err(failed)?;
-    let mut response = tree(client, top).await?;
     let mut spool = tempfile_in(directory).map_err(failed)?;
     while let Some(piece) = response.chunk().await? {
         spool.write_all(&piece).map_err(failed)?;
@@ -147,38 +201,24 @@ fn tempfile_in(directory: &str) -> std::io::Result<std::fs::File> {
     Ok(rustix::fs::open(directory, flags, mode)?.into())
 }
 
-/// `--push`: every name goes to its registry.
-pub async fn push(session: &Session, client: &Client, tags: &[String]) -> Result<(), Failure> {
-    if tags.is_empty() {
-        return Err("tag is needed when pushing to registry".into());
-    }
-    for tag in tags {
-        let name: ImageRef = tag.parse().map_err(|error| Failure::new(format!("{error}")))?;
-        let name = name.or_latest();
-        let auth = credentials::find(session.config(), name.domain());
-        let path = format!("/images/{}/push", name.familiar_name());
-        let call = client.request(Method::POST, &path).query(|query| {
-            query.text("tag", name.tag().unwrap_or_default());
-        });
-        let call = call.header("x-registry-auth", &Client::registry_auth(auth.as_ref()));
-        let mut stream = call.send().await?.messages::<JsonMessage>();
-        progress::show(&mut stream, Target::Nowhere, |_| {}).await?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Output, Failure> {
+        one(&places::parse(text, "output")?, 2)
+    }
+
     #[test]
     fn outputs_are_read() {
-        assert_eq!(parse("out"), Ok(Output::Local("out".into())));
-        assert_eq!(parse("-"), Ok(Output::Tar("-".into())));
-        assert_eq!(parse("type=tar,dest=a.tar"), Ok(Output::Tar("a.tar".into())));
-        assert_eq!(parse("type=oci,dest=a"), Ok(Output::Archive("a".into())));
-        assert_eq!(parse("type=image,name=a"), Ok(Output::Image(vec!["a".into()])));
-        assert!(parse("type=local").unwrap_err().contains("dest is required"));
-        assert!(parse("type=nope,dest=x").unwrap_err().contains("unsupported output type"));
+        assert_eq!(parse("type=tar,dest=a.tar").ok(), Some(Output::Tar("a.tar".into())));
+        let archive = |packed| Output::Archive { number: 2, destination: "a".into(), packed };
+        assert_eq!(parse("type=oci,dest=a").ok(), Some(archive(true)));
+        assert_eq!(parse("type=oci,tar=false,dest=a").ok(), Some(archive(false)));
+        assert_eq!(parse("type=image,name=a").ok(), Some(Output::Engine));
+        assert_eq!(parse("type=docker").ok(), Some(Output::Engine));
+        for wrong in ["type=local", "type=nope,dest=x", "type=local,dest=-", "dest=x"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

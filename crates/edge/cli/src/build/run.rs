@@ -1,14 +1,14 @@
 //! One build, from its flags to its result.
 
-use super::output::{self, Output};
+use super::output;
 use super::show::{Form, Show};
-use super::{classic, context, options, send, verify};
+use super::{classic, context, options, places, send, verify};
 use crate::failure::{Failure, file_error};
 use crate::matches::Matches;
 use crate::session::Session;
 use crate::streams;
-use hull_api_types::build::{BuildMessage, BuildOptions};
-use hull_client::{Client, Method};
+use hull_api_types::build::{BuildMessage, BuildOptions, BuildResult};
+use hull_client::{Client, JsonStream, Method};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,14 +46,44 @@ pub struct Wanted {
 pub struct Finished {
     pub image: String,
     pub top: String,
+    pub result: BuildResult,
+    /// The build's connection: the engine has the result ready for as long as it is there.
+    _connection: JsonStream<BuildMessage>,
+}
+
+impl Finished {
+    /// The image's id, or what an image that is not here is called by.
+    fn id(&self) -> String {
+        let first = self.result.outputs.first();
+        let root = || first?.descriptor.as_ref().map(|root| root.digest.to_string());
+        if self.image.is_empty() { root().unwrap_or_default() } else { self.image.clone() }
+    }
+
+    /// What buildx's `--metadata-file` says.
+    fn metadata(&self, options: &BuildOptions) -> serde_json::Value {
+        let with_root = self.result.outputs.iter().find(|output| output.descriptor.is_some());
+        let output = with_root.or(self.result.outputs.first());
+        let config = output.map(|output| output.config.clone()).filter(|config| !config.is_empty());
+        let config = config.unwrap_or_else(|| self.image.clone());
+        let names = output.map(|output| output.names.clone()).unwrap_or_else(|| options.tags.clone());
+        let mut document = serde_json::json!({
+            "containerimage.config.digest": config,
+            "containerimage.digest": self.image,
+            "image.name": names.join(","),
+        });
+        if let Some(root) = output.and_then(|output| output.descriptor.as_ref()) {
+            document["containerimage.digest"] = root.digest.to_string().into();
+            document["containerimage.descriptor"] = serde_json::to_value(root).unwrap_or_default();
+        }
+        document
+    }
 }
 
 pub async fn build(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let form = Form::of(matches.text("progress"), matches.switch("quiet"))?;
-    let outputs = output::read(matches)?;
     let mut options = options::read(session, matches)?;
-    options.tags.extend(outputs.iter().flat_map(Output::names));
-    options.without_image = !outputs.is_empty() && !outputs.iter().any(Output::needs_image);
+    let outputs = output::read(matches, &mut options)?;
+    places::add_credentials(session, &mut options);
     let wanted = wanted(matches)?;
     let client = session.client().await?;
     let mut show = Show::new(form);
@@ -71,17 +101,16 @@ pub async fn build(session: &Session, matches: &Matches) -> Result<(), Failure> 
     }
     show.findings();
     for output in &outputs {
-        output.write(client, &finished, &options).await?;
+        output.write(client, &finished).await?;
     }
+    output::write_caches(client, &finished, &options).await?;
     if matches.switch("verify") {
         verify::verify(client, matches, &wanted, &options, &finished).await?;
     }
     note(matches, &finished, &options)?;
-    if matches.switch("push") {
-        output::push(session, client, &options.tags).await?;
-    }
-    if form == Form::Quiet && !finished.image.is_empty() {
-        streams::print_line(&finished.image);
+    let id = finished.id();
+    if form == Form::Quiet && !id.is_empty() {
+        streams::print_line(&id);
     }
     Ok(())
 }
@@ -93,16 +122,12 @@ fn note(matches: &Matches, finished: &Finished, options: &BuildOptions) -> Resul
     };
     match matches.text("iidfile") {
         "" => {}
-        path => write(path, finished.image.clone())?,
+        path => write(path, finished.id())?,
     }
     match matches.text("metadata-file") {
         "" => {}
         path => {
-            let document = serde_json::json!({
-                "containerimage.config.digest": finished.image,
-                "containerimage.digest": finished.image,
-                "image.name": options.tags.join(","),
-            });
+            let document = finished.metadata(options);
             write(path, format!("{document:#}\n"))?;
         }
     }
@@ -201,6 +226,21 @@ pub async fn hull(
         };
         options.contexts.insert(name.to_owned(), value);
     }
+    let mut here = Vec::new();
+    for mut place in std::mem::take(&mut options.cache_from) {
+        if let Some(path) = place.attributes.get("src").filter(|_| place.kind == "local").cloned() {
+            let root = Path::new(&path);
+            if !root.join("index.json").is_file() {
+                streams::complain(&format!("WARNING: no cache in {path}: there is no index.json"));
+                continue;
+            }
+            let walked = context::walk(root, &hull_dockerfile::Ignore::default())?;
+            let (id, _) = send::context(client, walked).await?;
+            place.attributes.insert("context".into(), id);
+        }
+        here.push(place);
+    }
+    options.cache_from = here;
     solve(client, options, show).await
 }
 
@@ -243,7 +283,9 @@ async fn solve(
     while let Some(message) = messages.next().await? {
         show.message(&message);
         match message {
-            BuildMessage::Done { image, top } => return Ok(Some(Finished { image, top })),
+            BuildMessage::Done { image, top, result } => {
+                return Ok(Some(Finished { image, top, result: *result, _connection: messages }));
+            }
             BuildMessage::Error(error) => return Err(show.failure(&error)),
             _ => {}
         }

@@ -19,14 +19,17 @@ pub async fn verify(
     first: &Finished,
 ) -> Result<(), Failure> {
     let mut again = options.clone();
-    (again.no_cache, again.tags) = (true, Vec::new());
+    (again.no_cache, again.tags, again.without_image) = (true, Vec::new(), true);
+    (again.outputs, again.cache_from, again.cache_to) = Default::default();
+    again.contexts.clear();
     let second = run::hull(client, matches, wanted, &mut again, &mut Show::new(Form::Quiet)).await?;
     let Some(second) = second else { return Err("the engine cannot verify builds".into()) };
-    if first.image == second.image && first.top == second.top {
+    let mut pairs = first.result.platforms.iter().zip(&second.result.platforms);
+    let Some((one, other)) = pairs.find(|(one, other)| one != other) else {
         streams::complain("verified: the build came to the same again");
         return Ok(());
-    }
-    let difference = compare(spooled(client, &first.top).await?, spooled(client, &second.top).await?)
+    };
+    let difference = compare(spooled(client, &one.top).await?, spooled(client, &other.top).await?)
         .map_err(|error| Failure::new(format!("compare the builds: {error}")))?;
     let text = match difference {
         Some(path) => format!("the build is not reproducible: /{path} differs"),

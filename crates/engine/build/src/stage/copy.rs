@@ -49,7 +49,7 @@ pub(super) async fn copy(
     key.add(&state.config.config.working_dir);
     key.add(state.epoch.to_string());
     let key = key.finish();
-    if let Some(done) = build.cached(index, &key) {
+    if let Some(done) = build.cached(index, &key, state.top.as_ref()) {
         return Ok((text, done));
     }
     let (own, state, named) = (Arc::clone(build), state.clone(), text.clone());
@@ -91,7 +91,7 @@ async fn written(
     blocking(move || {
         let layer = layer_of(&own, &state, &transfer, froms)?;
         let key = layer_key(&state, &layer)?;
-        if let Some(done) = own.cached(index, &key) {
+        if let Some(done) = own.cached(index, &key, state.top.as_ref()) {
             return Ok(done);
         }
         own.commit_layer(&state, layer, &key, &text::transfer(word, &transfer))
@@ -126,9 +126,11 @@ pub(super) async fn add(
             let options =
                 source::Checkout { keep_git_dir: transfer.keep_git_dir, checksum: transfer.checksum.clone() };
             let files = source::git(&build.builder.root, path, options).await?;
+            build.note_material(path.clone(), None);
             froms.push(From { files: Arc::new(files), path: ".".into(), extracted: true });
         } else if source::is_url(path) {
             let file = source::download(build, step, path, transfer.checksum.as_deref()).await?;
+            build.note_material(path.clone(), Some(hull_content::digest_of(&file.bytes)));
             let files = Context::of([(file.name.clone(), file.bytes)]);
             let own = Arc::new(files.with_mode(0o600));
             let from = From { files: own, path: file.name, extracted: false };
@@ -302,7 +304,7 @@ pub(super) async fn directory(build: &Arc<Build>, index: usize, state: &State, p
         let mut layer = Layer::default();
         placement.directory(path.as_bytes(), None, &mut layer)?;
         let key = layer_key(&state, &layer)?;
-        if let Some(done) = own.cached(index, &key) {
+        if let Some(done) = own.cached(index, &key, state.top.as_ref()) {
             return Ok(done);
         }
         own.commit_layer(&state, layer, &key, &format!("WORKDIR {path}"))

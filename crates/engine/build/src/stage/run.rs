@@ -39,9 +39,10 @@ pub(super) async fn run(
     let mut mounts = Mounts::resolve(build, index, state, run, expand, step).await?;
     let text = text::run(&prepared.words, &prepared.arguments);
     let key = key_of(state, run, &prepared, &mounts);
-    if let Some(done) = build.cached(index, &key) {
+    if let Some(done) = build.cached(index, &key, state.top.as_ref()) {
         return Ok((text, done));
     }
+    crate::emulation::check(&state.platform)?;
     if let Some((name, content)) = &prepared.script {
         mounts.add_script(build, name, content)?;
     }

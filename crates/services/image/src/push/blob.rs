@@ -21,19 +21,19 @@ const QUEUE: usize = 4;
 const ATTEMPTS: u32 = 5;
 
 /// What the blobs of one push share.
-pub(super) struct Pushing {
-    pub(super) images: Images,
-    pub(super) repository: Repository,
-    pub(super) to: tokio::sync::mpsc::Sender<JsonMessage>,
+pub(crate) struct Pushing {
+    pub(crate) images: Images,
+    pub(crate) repository: Repository,
+    pub(crate) to: tokio::sync::mpsc::Sender<JsonMessage>,
 }
 
-pub(super) struct Blob {
-    pub(super) pushing: Pushing,
-    pub(super) descriptor: Descriptor,
+pub(crate) struct Blob {
+    pub(crate) pushing: Pushing,
+    pub(crate) descriptor: Descriptor,
     /// What the client's line is called.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Whether it has no line.
-    pub(super) quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// A blob that is compressed on its way.
@@ -45,7 +45,7 @@ struct Packing {
 
 impl Blob {
     /// Sees to it that the registry has the blob; what it is there.
-    pub(super) async fn push(&self) -> Result<Descriptor> {
+    pub(crate) async fn push(&self) -> Result<Descriptor> {
         let slot = match self.pushing.images.uploading().try_acquire() {
             Ok(slot) => slot,
             Err(_) => {
@@ -71,6 +71,15 @@ impl Blob {
         };
         drop(slot);
         Ok(done)
+    }
+
+    /// The same for one that goes with the bytes that it has here.
+    pub(crate) async fn push_as_it_is(&self) -> Result<()> {
+        let _slot = self.pushing.images.uploading().acquire().await.map_err(|_| ImageError::Cancelled)?;
+        if !self.there(&self.descriptor.digest).await? {
+            self.upload().await?;
+        }
+        Ok(())
     }
 
     // Whether the registry has it, be it by mounting it from another of its repositories.

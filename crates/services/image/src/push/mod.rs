@@ -12,7 +12,7 @@ use crate::documents::{self, Document};
 use crate::error::{ImageError, Result};
 use crate::packed::{Packed, descriptor};
 use crate::progress::{aux, line, send, state};
-use blob::{Blob, Pushing};
+pub(crate) use blob::{Blob, Pushing};
 use futures::stream::{FuturesUnordered, StreamExt};
 use hull_api_types::{AuthConfig, JsonMessage};
 use hull_content::Lease;

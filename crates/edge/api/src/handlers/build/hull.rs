@@ -2,6 +2,7 @@
 
 use super::super::blocking;
 use super::classic::with_dockerfile;
+use super::outputs;
 use crate::request::Call;
 use crate::response::{self, AbortOnDrop, Outcome, empty};
 use crate::status::{Failure, text_of};
@@ -56,7 +57,7 @@ pub async fn tree(builder: Builder, call: Call) -> Outcome {
     response::stream("application/x-tar", pieces, None)
 }
 
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+pub(super) struct Pieces(pub(super) mpsc::Sender<io::Result<Bytes>>);
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -77,10 +78,15 @@ pub async fn build(builder: Builder, mut call: Call) -> Outcome {
     let (sender, pieces) = mpsc::channel(64);
     let told = Told(sender);
     let task = tokio::spawn(async move {
-        match request(&builder, options).await {
+        let ways = outputs::Ways::read(&builder, &options).await;
+        let asked = match ways {
+            Ok(ways) => request(&builder, options).await.map(|request| (ways.apply(request), ways)),
+            Err(failure) => Err(failure),
+        };
+        match asked {
             Err(failure) => told.send(&BuildMessage::Error(plain(&failure.message))).await,
-            Ok(request) if check_only => check(&builder, &request, &told).await,
-            Ok(request) => run(&builder, request, &told).await,
+            Ok((request, _)) if check_only => check(&builder, &request, &told).await,
+            Ok((request, ways)) => run(&builder, request, ways, &told).await,
         }
     });
     let guard = AbortOnDrop(task.abort_handle());
@@ -95,13 +101,14 @@ async fn check(builder: &Builder, request: &BuildRequest, told: &Told) {
     match builder.check(request) {
         Ok((_, findings)) => {
             told.findings(&findings).await;
-            told.send(&BuildMessage::Done { image: String::new(), top: String::new() }).await;
+            let (image, top) = Default::default();
+            told.send(&BuildMessage::Done { image, top, result: Box::default() }).await;
         }
         Err(error) => told.send(&BuildMessage::Error(failure(&error, &request.dockerfile))).await,
     }
 }
 
-async fn run(builder: &Builder, request: BuildRequest, told: &Told) {
+async fn run(builder: &Builder, request: BuildRequest, ways: outputs::Ways, told: &Told) {
     let source = request.dockerfile.clone();
     let (sender, mut events) = mpsc::channel(64);
     let telling = async {
@@ -109,15 +116,23 @@ async fn run(builder: &Builder, request: BuildRequest, told: &Told) {
             told.event(event).await;
         }
     };
-    let (built, ()) = tokio::join!(builder.build(request, Progress::new(sender)), telling);
-    let last = match built {
-        Ok(built) => BuildMessage::Done {
-            image: built.image.map(|id| id.to_string()).unwrap_or_default(),
-            top: built.top.map(|top| top.0.to_string()).unwrap_or_default(),
-        },
-        Err(error) => BuildMessage::Error(failure(&error, &source)),
-    };
-    told.send(&last).await;
+    let building = builder.produce(request, ways.platforms, ways.outputs, Progress::new(sender));
+    let (built, ()) = tokio::join!(building, telling);
+    let kept = built.and_then(|product| {
+        let (awaited, done) = (product.is_awaited(), outputs::done(&product));
+        Ok((awaited, done, builder.keep(product)?))
+    });
+    match kept {
+        Err(error) => told.send(&BuildMessage::Error(failure(&error, &source))).await,
+        Ok((awaited, (image, top, mut result), kept)) => {
+            result.id.clone_from(&kept.id);
+            told.send(&BuildMessage::Done { image, top, result: Box::new(result) }).await;
+            if awaited {
+                // Until the client has what it wants, and goes.
+                told.0.closed().await;
+            }
+        }
+    }
 }
 
 fn failure(error: &Error, source: &str) -> BuildError {
@@ -204,7 +219,7 @@ async fn request(builder: &Builder, options: BuildOptions) -> Result<BuildReques
 }
 
 /// The files of a context that was sent, or of a place that is named.
-async fn source(builder: &Builder, id: &str, remote: &str) -> Result<Context, Failure> {
+pub(super) async fn source(builder: &Builder, id: &str, remote: &str) -> Result<Context, Failure> {
     if !id.is_empty() {
         let (builder, id) = (builder.clone(), id.to_owned());
         return blocking(move || builder.contexts().take(&id)).await;

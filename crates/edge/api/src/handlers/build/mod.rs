@@ -3,6 +3,7 @@
 mod cache;
 mod classic;
 mod hull;
+mod outputs;
 mod parameters;
 
 use crate::router::Router;
@@ -15,6 +16,7 @@ pub fn register(router: &mut Router, builder: &Builder) {
     router.add("POST /hull/contexts/{id}", builder, hull::fill);
     router.add("POST /hull/build", builder, hull::build);
     router.add("GET /hull/tree", builder, hull::tree);
+    router.add("GET /hull/results/{id}/{kind}/{number}", builder, outputs::get);
     router.add("POST /build/prune", builder, cache::prune);
 }
 
