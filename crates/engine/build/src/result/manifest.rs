@@ -90,7 +90,11 @@ fn pack_image(solved: &Solved, output: &Output, parcel: &mut Parcel) -> Result<I
         artifact_type: None,
         config: described.clone(),
         layers,
-        annotations: notes(output, Place::Manifest, &solved.state.platform),
+        // Docker's own manifests have no place for notes.
+        annotations: match packing.docker {
+            true => BTreeMap::new(),
+            false => notes(output, Place::Manifest, &solved.state.platform),
+        },
     };
     Ok(Image { manifest: parcel.document(kind, &manifest)?, config, config_digest: described.digest })
 }
