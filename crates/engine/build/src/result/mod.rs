@@ -182,6 +182,18 @@ impl Builder {
             caches: Vec::new(),
         };
         for (number, output) in outputs.into_iter().enumerate() {
+            let pushed =
+                |given: &&Given| given.output.kind == Kind::Registry && given.output.names == output.names;
+            if output.kind == Kind::Store
+                && output.packing.is_none()
+                && let Some(there) = product.outputs.iter().find(pushed)
+            {
+                // It is here already, as it was pushed.
+                let (root, config) = (there.root.clone(), there.config.clone());
+                let (parcel, annotations) = (None, BTreeMap::new());
+                product.outputs.push(Given { output, root, config, parcel, annotations });
+                continue;
+            }
             let step = OWN_STEPS + number;
             let own = Own::begin(&progress, step, output.title()).await;
             let made = self.give(&solved, output, &own, step).await;
