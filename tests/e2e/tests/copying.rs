@@ -135,7 +135,14 @@ fn copies_end_as_dockerds_do() {
     let mut wrong = Vec::new();
     for name in ["live", "dead"] {
         // A stopped container's files are reached by another way; what the rules are does not change.
-        let step = if name == "live" { 1 } else { 4 };
+        // A part of them in a day's run; HULL_COPY_ALL=1 for all.
+        let all = std::env::var_os("HULL_COPY_ALL").is_some();
+        let step = match (name, all) {
+            ("live", true) => 1,
+            ("live", false) => 3,
+            (_, true) => 4,
+            (_, false) => 16,
+        };
         for case in CASES.iter().step_by(step).filter(|case| !EXPLAINED.contains(case)) {
             let ends: Vec<String> =
                 [true, false].into_iter().map(|ours| end(&world, ours, name, case)).collect();

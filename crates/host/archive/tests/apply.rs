@@ -136,7 +136,7 @@ fn links_as_parents_are_followed_inside_the_root() {
 
 // Whatever these do, nothing outside of the root changes.
 #[test]
-fn evil_archives_touch_nothing_outside() {
+fn cve_2021_32760_2026_17106_evil_archives_touch_nothing_outside() {
     let outer = tempfile::tempdir().unwrap();
     let canary = outer.path().join("canary");
     std::fs::create_dir(&canary).unwrap();
@@ -221,4 +221,43 @@ fn compare_layer(blob: &Path, memory: &Path) {
         }
     }
     assert_eq!(ours.len(), theirs.len());
+}
+
+#[test]
+fn cve_2025_47290_names_are_exchanged_while_a_layer_is_unpacked() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let scene = tempfile::tempdir().unwrap();
+    let (root, canary) = (scene.path().join("root"), scene.path().join("canary"));
+    std::fs::create_dir(&canary).unwrap();
+    std::fs::write(canary.join("secret"), "host").unwrap();
+    let before = facts(&canary);
+    let mut tar = Tar::new();
+    for number in 0..60 {
+        tar = tar
+            .dir("d")
+            .file("d/secret", "evil")
+            .file(&format!("d/{number}"), "evil")
+            .file("d/.wh.gone", "")
+            .hard_link("d/hard", "d/secret")
+            .entry(Entry { uid: 1, ..Entry::new("d/", EntryKind::Directory, 0o777) });
+    }
+    let tar = tar.bytes();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = std::fs::rename(root.join("d"), root.join("aside"));
+                let _ = std::os::unix::fs::symlink(&canary, root.join("d"));
+                let _ = std::fs::remove_file(root.join("d"));
+                let _ = std::fs::rename(root.join("aside"), root.join("d"));
+            }
+        });
+        for _ in 0..40 {
+            let _ = std::fs::remove_dir_all(&root);
+            let _ = std::fs::create_dir(&root);
+            let _ = onto(&root, &tar);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(facts(&canary), before);
 }

@@ -186,7 +186,7 @@ fn sorts_are_kept_when_asked() {
 }
 
 #[test]
-fn evil_uploads_touch_nothing_outside() {
+fn cve_2021_41089_evil_uploads_touch_nothing_outside() {
     let scene = Scene::new();
     let canary = scene.outer.path().join("canary");
     let before = facts(&canary);
@@ -201,7 +201,7 @@ fn evil_uploads_touch_nothing_outside() {
 
 // CVE-2018-15664: the container swaps a directory for a link while the engine resolves it.
 #[test]
-fn swapped_directories_never_lead_outside() {
+fn cve_2018_15664_swapped_directories_never_lead_outside() {
     let scene = Scene::new();
     let canary = scene.outer.path().join("canary");
     let before = facts(&canary);

@@ -171,7 +171,7 @@ fn what_we_write_others_read() {
 // CVE-2025-62518 and its kin: where the size of an extended header doesn't count for skipping, contents become
 // members.
 #[test]
-fn contents_never_become_members() {
+fn cve_2025_62518_2026_33055_contents_never_become_members() {
     let inner = Tar::new().file("smuggled", "evil").bytes();
     let mut tar = Vec::new();
     raw(&mut tar, b'x', "pax", &record("size", &inner.len().to_string()), None);
@@ -188,6 +188,47 @@ fn contents_never_become_members() {
     tar.extend([0; 1024]);
     let listed = ours(&tar).unwrap();
     assert!(listed.starts_with("outer f ") && listed.lines().count() == 1, "{listed}");
+}
+
+// Crafted headers in every order: what is not refused has the members that GNU tar and Python see.
+#[test]
+fn cve_2025_62518_crafted_headers_give_the_members_that_others_see() {
+    let inner = Tar::new().file("smuggled", "evil").bytes();
+    let size = |by: i64| record("size", &(inner.len() as i64 + by).to_string());
+    let (mut seen, mut refused) = (0, 0);
+    for first in 0..6 {
+        for second in 0..4 {
+            for shown in [0, inner.len()] {
+                let mut tar = Vec::new();
+                match first {
+                    0 => {}
+                    1 => raw(&mut tar, b'x', "pax", &size(0), None),
+                    2 => raw(&mut tar, b'x', "pax", &size(-512), None),
+                    3 => raw(&mut tar, b'x', "pax", &[record("path", "named"), size(0)].concat(), None),
+                    4 => raw(&mut tar, b'g', "pax", &record("comment", "all"), None),
+                    _ => raw(&mut tar, b'x', "pax", &[size(-512), size(0)].concat(), None),
+                }
+                match second {
+                    0 => {}
+                    1 => raw(&mut tar, b'L', "././@LongLink", b"long\0", None),
+                    2 => raw(&mut tar, b'x', "pax", &record("mtime", "5"), None),
+                    _ => raw(&mut tar, b'K', "././@LongLink", b"link\0", None),
+                }
+                raw(&mut tar, b'0', "outer", &inner, Some(shown));
+                raw(&mut tar, b'0', "after", b"end", None);
+                tar.extend([0; 1024]);
+                let Ok(ours) = ours(&tar) else {
+                    refused += 1;
+                    continue;
+                };
+                seen += 1;
+                let names: Vec<&str> = ours.lines().map(|line| line.split(' ').next().unwrap()).collect();
+                let theirs = String::from_utf8(output("tar", &["-tf", "-"], &tar)).unwrap();
+                assert_eq!(names, theirs.lines().collect::<Vec<_>>(), "{first} {second} {shown}");
+            }
+        }
+    }
+    assert!(seen > 15 && refused > 5, "{seen} seen, {refused} refused");
 }
 
 #[test]

@@ -248,7 +248,8 @@ impl InRoot {
 fn refuse_magic_link(here: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     match fs::openat2(here, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
-        Err(Errno::LOOP) => Err(Errno::LOOP.into()),
+        // An absolute link of another file system may well lead to itself when it is read from here: /var/run.
+        Err(Errno::LOOP) if fs::fstatfs(here)?.f_type == fs::PROC_SUPER_MAGIC => Err(Errno::LOOP.into()),
         _ => Ok(()),
     }
 }
@@ -286,6 +287,17 @@ fn open_or_create_file(here: BorrowedFd<'_>, name: &[u8], mode: Mode) -> io::Res
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_to_its_own_name_at_the_root_is_no_loop() {
+        let (directory, root) = tree();
+        let at = directory.path().join("root");
+        std::fs::create_dir_all(at.join("v")).unwrap();
+        symlink("/run", at.join("v/run")).unwrap();
+        root.mkdir_all("v/run/x/y", Mode::from_raw_mode(0o755)).unwrap();
+        root.ensure_file("v/run/x/file", Mode::from_raw_mode(0o644)).unwrap();
+        assert!(at.join("run/x/y").is_dir() && at.join("run/x/file").is_file());
+    }
 
     fn tree() -> (tempfile::TempDir, InRoot) {
         let directory = tempfile::tempdir().unwrap();
