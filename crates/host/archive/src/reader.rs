@@ -215,6 +215,12 @@ impl<R: Read> Archive<R> {
         let malformed = |reason: String| Error::Malformed { offset: at, reason };
         let mut pax = pending.pax.unwrap_or_else(|| self.global.clone());
         let records = pax.sparse.take();
+        // Of the two GNU tar takes the record, Go's reader the other.
+        if (pending.long_name.is_some() && pax.path.is_some())
+            || (pending.long_link.is_some() && pax.link.is_some())
+        {
+            return Err(malformed("a long name and a record of a name for one member".into()));
+        }
         let real_name = records.as_ref().and_then(|records| records.name.clone());
         let name = real_name.or(pending.long_name).or(pax.path).unwrap_or(header.name);
         let kind = header::kind_of(header.flag, name.ends_with(b"/"));
