@@ -76,8 +76,10 @@ impl Engines {
             let root = at.join(name);
             std::fs::create_dir(&root)?;
             let socket = root.join("engine.sock");
-            let mut command = inside(program);
+            // A session of its own, as every daemon has it: the scheduler shares the processors among sessions.
+            let mut command = inside(Path::new("setsid"));
             command
+                .arg(program)
                 .args(first)
                 .arg("--data-root")
                 .arg(root.join("data"))

@@ -4,6 +4,7 @@
 //! `./test` sets `HULL_BIN`, `HULL_RUNTIME` and `HULL_TEST_IMAGES`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+pub mod comparison;
 pub mod terminal;
 pub mod world;
 

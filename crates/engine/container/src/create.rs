@@ -62,7 +62,8 @@ fn inherited(engine: &Engine, list: &[String]) -> Result<Vec<MountSpec>> {
         if name.is_empty() {
             return Err(Error::invalid("malformed volumes-from specification: empty"));
         }
-        let other = engine.published(name)?;
+        // At a 404 here clients would look for the image.
+        let other = engine.published(name).map_err(|error| Error::invalid(error.to_string()))?;
         mounts.extend(spec::from_other(&other.spec.mounts, mode)?);
     }
     Ok(mounts)

@@ -62,7 +62,7 @@ pub enum Error {
     #[error("invalid filter '{0}'")]
     Filter(String),
     /// A filter's value that is none.
-    #[error("invalid filter '{key}={value}'")]
+    #[error("invalid filter '{key}=[{value}]'")]
     FilterValue {
         /// The filter.
         key: String,

@@ -21,6 +21,7 @@
 //!
 //! This crate must not know containers but by their ids, nor HTTP.
 
+mod active;
 mod copy_up;
 mod error;
 mod filter;
@@ -29,6 +30,7 @@ mod mounting;
 mod name;
 mod transfer;
 
+use active::Active;
 pub use error::{Error, Result};
 pub use local::anonymous_name;
 
@@ -80,8 +82,7 @@ struct Inner {
     events: EventBus,
     // Who uses which volume. Held while one is created or removed, so that neither crosses an acquire.
     uses: Mutex<BTreeMap<String, BTreeSet<String>>>,
-    // Which running containers have which volume mounted; of volumes with a file system of their own only.
-    active: Mutex<mounting::Active>,
+    active: Active,
 }
 
 impl Volumes {
@@ -89,7 +90,7 @@ impl Volumes {
     pub fn open(root: &Path, store: Store, events: EventBus) -> Result<Self> {
         local::directory(root, 0o701)?;
         let table = store.table("volumes");
-        let (uses, active) = (Mutex::default(), Mutex::default());
+        let (uses, active) = (Mutex::default(), Active::default());
         let inner = Inner { root: root.into(), store, table, events, uses, active };
         let volumes = Self { inner: Arc::new(inner) };
         for record in volumes.records()?.into_iter().filter(|record| record.renamed_from.is_some()) {
@@ -241,24 +242,24 @@ impl Volumes {
             local::directory(&data, 0o755)?;
         }
         if !record.options.is_empty() {
-            let mut active = self.active();
-            if !mounting::is_mounted(&data) {
-                mounting::mount(&record, &data)?;
-            }
-            active.entry(name.into()).or_default().insert(container_id.into());
+            self.inner.active.with(name, |users| -> Result<()> {
+                if !mounting::is_mounted(&data) {
+                    mounting::mount(&record, &data)?;
+                }
+                users.insert(container_id.into());
+                Ok(())
+            })?;
         }
         Ok(data)
     }
 
     /// The container has ended; the last one's end unmounts.
     pub fn unmount(&self, name: &str, container_id: &str) {
-        let mut active = self.active();
-        let Some(users) = active.get_mut(name) else { return };
-        users.remove(container_id);
-        if users.is_empty() {
-            active.remove(name);
-            mounting::unmount(&self.data(name));
-        }
+        self.inner.active.with(name, |users| {
+            if users.remove(container_id) && users.is_empty() {
+                mounting::unmount(&self.data(name));
+            }
+        });
     }
 
     /// The volume's files for the calling thread, which has a mount namespace of its own.
@@ -272,11 +273,12 @@ impl Volumes {
 
     /// Once every running container has its volumes: unmounts what a daemon that was killed left mounted.
     pub fn sweep(&self) -> Result<()> {
-        let active = self.active();
-        for record in self.records()? {
-            if !record.options.is_empty() && !active.contains_key(&record.name) {
-                mounting::unmount(&self.data(&record.name));
-            }
+        for record in self.records()?.iter().filter(|record| !record.options.is_empty()) {
+            self.inner.active.with(&record.name, |users| {
+                if users.is_empty() {
+                    mounting::unmount(&self.data(&record.name));
+                }
+            });
         }
         Ok(())
     }
@@ -342,10 +344,6 @@ impl Volumes {
 
     fn uses(&self) -> MutexGuard<'_, BTreeMap<String, BTreeSet<String>>> {
         self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn active(&self) -> MutexGuard<'_, mounting::Active> {
-        self.inner.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn data(&self, name: &str) -> PathBuf {

@@ -27,13 +27,10 @@ pub(crate) fn check_options(name: &str, options: &Map<String>) -> Result<()> {
     if options.is_empty() {
         return Ok(());
     }
-    let given = |key: &str| options.get(key).is_some_and(|value| !value.is_empty());
-    if !given("device") {
-        return wrong("missing device in volume options".into());
-    }
-    let is_bind = options.get("o").is_some_and(|o| o.split(',').any(|o| matches!(o, "bind" | "rbind")));
-    if !given("type") && !is_bind {
-        return wrong("missing type in volume options".into());
+    for key in ["device", "type"] {
+        if options.get(key).is_none_or(String::is_empty) {
+            return wrong(format!("missing required option: {key:?}"));
+        }
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Volumes with a file system of their own: mounted at `_data` while a container runs that has them, or while they
 //! are read or written as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
@@ -10,9 +9,6 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use crate::{Error, Record, Result};
-
-/// Which running containers have which volume mounted.
-pub(crate) type Active = BTreeMap<String, BTreeSet<String>>;
 
 /// Words that are the kernel's flags; `false` takes one away.
 const FLAGS: [(&str, MountFlags, bool); 22] = [

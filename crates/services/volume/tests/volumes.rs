@@ -95,8 +95,8 @@ fn what_cannot_be_made_is_refused() {
     assert_eq!(driver.kind(), Kind::NotFound);
     for (options, text) in [
         (map(&[("nope", "1")]), "create data: invalid option: \"nope\""),
-        (map(&[("type", "tmpfs")]), "create data: missing device in volume options"),
-        (map(&[("device", "/x")]), "create data: missing type in volume options"),
+        (map(&[("type", "tmpfs")]), "create data: missing required option: \"device\""),
+        (map(&[("device", "/x")]), "create data: missing required option: \"type\""),
     ] {
         let error = refused(VolumeCreateOptions { driver_opts: options, ..named("data") });
         assert_eq!((error.kind(), error.to_string().as_str()), (Kind::InvalidParameter, text));

@@ -204,7 +204,7 @@ fn parse_bind(raw: &str, driver: &str) -> Result<MountSpec> {
     match kind {
         MountKind::Bind => {
             if flags.no_copy {
-                return Err(Error::invalid(format!("invalid mode: {mode}")));
+                return Err(in_spec(config_error("bind", "field VolumeOptions must not be specified")));
             }
             mount.create_source = true;
             if let Some(propagation) = flags.propagation {
@@ -213,7 +213,7 @@ fn parse_bind(raw: &str, driver: &str) -> Result<MountSpec> {
         }
         _ => {
             if flags.propagation.is_some() {
-                return Err(Error::invalid(format!("invalid mode: {mode}")));
+                return Err(in_spec(config_error("volume", "field BindOptions must not be specified")));
             }
             mount.anonymous = source.is_empty();
             if mount.mode.is_empty() && !mount.anonymous {
@@ -393,9 +393,8 @@ fn volume_details(mount: &Mount, default_driver: &str, spec: &mut MountSpec) -> 
         return Err(config_error("volume", "must not set Subpath when using anonymous volumes"));
     }
     check_subpath("volume", &options.subpath)?;
-    if !spec.anonymous {
-        spec.mode = "z".into();
-    }
+    // What Docker shows for the local driver.
+    spec.mode = "z".into();
     spec.no_copy = options.no_copy;
     spec.subpath = options.subpath;
     let driver = options.driver_config.unwrap_or_default();
@@ -435,7 +434,13 @@ fn tmpfs_details(options: Option<&TmpfsOptions>) -> Result<Vec<String>> {
 
 /// `--tmpfs path:options`.
 fn from_tmpfs(path: &str, options: &str) -> Result<MountSpec> {
-    let destination = check_destination(MountKind::Tmpfs, path)?;
+    let destination = match clean(path) {
+        _ if !path.starts_with('/') => {
+            return Err(Error::invalid(format!("invalid mount path: '{path}' mount path must be absolute")));
+        }
+        root if root == "/" => return Err(Error::invalid("invalid specification: destination can't be '/'")),
+        _ => check_destination(MountKind::Tmpfs, path)?,
+    };
     let list: Vec<String> = options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
     let flags = [
         "ro",
@@ -490,13 +495,14 @@ fn from_tmpfs(path: &str, options: &str) -> Result<MountSpec> {
 pub fn from_other(mounts: &[MountSpec], mode: &str) -> Result<Vec<MountSpec>> {
     let flags = parse_mode(mode).filter(|flags| flags.propagation.is_none() && !flags.no_copy);
     let Some(flags) = flags else {
-        return Err(Error::invalid(format!("invalid mode for volumes-from: {mode}")));
+        return Err(Error::invalid(format!("invalid mode: {mode}")));
     };
     let lent = mounts.iter().filter(|mount| !mount.hidden && mount.kind != MountKind::Tmpfs);
     Ok(lent
         .cloned()
         .map(|mut mount| {
             mount.read_only |= flags.read_only;
+            mount.mode = String::new();
             // It goes with the container that it was made for.
             mount.anonymous = false;
             mount

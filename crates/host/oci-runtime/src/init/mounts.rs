@@ -136,7 +136,14 @@ impl Place<'_> {
         let target = destination(root, &self.mount.destination, is_directory)?;
         self.refuse_inside_proc(&target, Some(&source))?;
         self.change(&source)?;
-        mount::attach(&source, &target).during("mount")?;
+        let attached = mount::attach(&source, &target).map_err(|error| {
+            let stat = rustix::fs::fstat(&target);
+            let over_directory =
+                stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+            // For a file over a directory the kernel has the least telling of its errors.
+            if over_directory == is_directory { error } else { rustix::io::Errno::NOTDIR.into() }
+        });
+        attached.during("mount")?;
         mounted.remember(self.mount, &source)?;
         if clean(&self.mount.destination) == Path::new("/dev") {
             mounted.dev_is_bound = true;
