@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::header::{self, BLOCK, Header, OldSparse};
 use crate::pax::Pax;
 use crate::sparse::{self, Form, MapReader};
+use hull_sys::direct::Aligned;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 // Large enough that a system call per buffer doesn't count, small enough to stay in the processor's cache.
@@ -19,7 +20,8 @@ const MAX_EXTENDED: u64 = 1 << 20;
 /// A tar stream.
 pub struct Archive<R> {
     source: R,
-    buffer: Box<[u8]>,
+    // Aligned, so that a source that keeps what it reads can write it to the disk from here.
+    buffer: Aligned,
     start: usize,
     end: usize,
     // Of the next byte to take from the buffer, in the stream.
@@ -62,7 +64,7 @@ impl<R: Read> Archive<R> {
     pub fn new(source: R) -> Self {
         Self {
             source,
-            buffer: vec![0; BUFFER].into_boxed_slice(),
+            buffer: Aligned::new(BUFFER),
             start: 0,
             end: 0,
             offset: 0,

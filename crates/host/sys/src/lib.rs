@@ -6,11 +6,10 @@
 //!   mount       the descriptor-based mount API
 //!   rootfs      a snapshot's Rootfs as one detached mount, with layers that are mounted already
 //!   process     clone3, pidfd, close_range, execve, prctl, the sealed executable
-//!   file        data on its way to the disk
 //!   capability  the five sets            namespace  setns and unshare by kind
 //!   terminal    pseudo-terminals         signal     masks and signalfd
 //!   socket      descriptors over unix sockets       filter, device_program  classic and extended BPF
-//!   writeback   when written files reach the disk
+//!   direct      files written past the page cache
 //! ```
 //!
 //! Invariants: every descriptor made here is close-on-exec; no function keeps global state; a path that comes
@@ -21,8 +20,8 @@ pub mod activation;
 pub mod capability;
 pub mod detached;
 pub mod device_program;
+pub mod direct;
 pub mod event_descriptor;
-pub mod file;
 pub mod filter;
 pub mod fork;
 pub mod in_root;
@@ -41,7 +40,6 @@ pub mod signal;
 pub mod socket;
 pub mod socket_queue;
 pub mod terminal;
-pub mod writeback;
 pub mod xattr;
 
 pub use in_root::InRoot;

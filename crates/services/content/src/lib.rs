@@ -34,12 +34,13 @@ mod ingest;
 mod layout;
 mod lease;
 mod partial;
+mod piece;
 
 pub use error::ContentError;
 pub use hash::{Hasher, digest_of, verify};
 pub use ingest::Ingest;
 pub use lease::Lease;
-pub use partial::{Follow, Partial};
+pub use partial::{Follow, Partial, Writer};
 
 use hull_types::Digest;
 use layout::Layout;

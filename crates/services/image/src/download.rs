@@ -75,6 +75,10 @@ impl Download<'_> {
         let mut working = FuturesUnordered::new();
         loop {
             while next < size && working.len() < CONNECTIONS {
+                // Further pieces come from the file, not from memory: only where the network is what is slow.
+                if !working.is_empty() && self.partial.is_ahead() {
+                    break;
+                }
                 let slot = self.slots.try_acquire().ok();
                 if slot.is_none() && !working.is_empty() {
                     break;
@@ -174,10 +178,11 @@ impl Download<'_> {
 }
 
 fn write(partial: &Partial, mut queue: mpsc::Receiver<(u64, Bytes)>) -> Result<(), ContentError> {
+    let mut writer = partial.writer();
     while let Some((offset, piece)) = queue.blocking_recv() {
-        partial.write_at(offset, &piece)?;
+        writer.write_at(offset, &piece)?;
     }
-    Ok(())
+    writer.flush()
 }
 
 /// Downloads a blob that is only kept, such as a configuration.

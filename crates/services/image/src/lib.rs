@@ -167,7 +167,7 @@ impl Images {
         let catalogue = Catalogue::open(store, &content, config.cached.clone())?;
         let uploading = Semaphore::new(config.max_concurrent_uploads.max(1));
         let downloading = Semaphore::new(config.max_concurrent_downloads.max(1));
-        // Unpacking is processor and disk: more at once than there are processors only gets in its own way.
+        // Unpacking is processor and disk: while some wait for the disk, as many others work.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             config,
@@ -182,7 +182,7 @@ impl Images {
             sources,
             downloading,
             uploading,
-            unpacking: Arc::new(Semaphore::new(processors.min(4))),
+            unpacking: Arc::new(Semaphore::new((processors * 2).min(8))),
             index: Mutex::default(),
             orphans: AtomicBool::new(true),
         };

@@ -18,6 +18,7 @@ use crate::{Error, Result};
 use hull_archive::Entry;
 use hull_erofs::Builder;
 use hull_sys::LayerMounts;
+use hull_sys::direct::DirectFile;
 use hull_types::{Lower, Rootfs};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::File;
@@ -45,8 +46,7 @@ impl Form for TarIndex {
             return write_image(reader, &image, Builder::default());
         }
         let file = File::create(&tar).map_err(|source| contents("make", &tar, source))?;
-        let kept = Kept { reader, file, length: 0, started: 0, failed: None };
-        let mut kept = kept;
+        let mut kept = Kept { reader, file: DirectFile::new(file), length: 0, failed: None };
         let written = write_image(&mut kept, &image, Builder::default());
         match kept.failed {
             // The reader's caller sees it as a broken stream.
@@ -129,23 +129,35 @@ fn write_image(reader: &mut dyn Read, path: &Path, builder: Builder) -> Result<W
     Ok(Written { size: summary.size, entries: summary.entries, implied: summary.implied })
 }
 
-// Passes a stream on and keeps it in a file.
+// Passes a stream on and keeps it in a file, past the page cache: containers read little of an image, and what they read
+// comes with the disk's read-ahead.
 struct Kept<'a> {
     reader: &'a mut dyn Read,
-    file: File,
+    file: DirectFile,
     length: u64,
-    // How far the kernel was asked to begin writing to the disk.
-    started: u64,
     failed: Option<io::Error>,
 }
 
-// So that the disk works while the stream comes, and the sync at the end has little left to do.
-const WRITE_BEHIND: u64 = 8 << 20;
+impl Kept<'_> {
+    // As much as there is room for, so that the next piece begins at a block as this one does.
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.reader.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}
 
 impl Read for Kept<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        if let Err(error) = self.file.write_all(&buffer[..read]) {
+        let read = self.fill(buffer)?;
+        if let Err(error) = self.file.write_all_at(&buffer[..read], self.length) {
             self.failed = Some(io::Error::from(error.kind()));
             if let Some(number) = error.raw_os_error() {
                 self.failed = Some(io::Error::from_raw_os_error(number));
@@ -153,10 +165,6 @@ impl Read for Kept<'_> {
             return Err(error);
         }
         self.length += read as u64;
-        if self.length - self.started >= WRITE_BEHIND {
-            hull_sys::writeback::start(&self.file, self.started, self.length - self.started);
-            self.started = self.length;
-        }
         Ok(read)
     }
 }
