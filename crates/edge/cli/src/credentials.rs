@@ -14,6 +14,8 @@ use std::process::{Command, Stdio};
 pub const HUB: &str = "https://index.docker.io/v1/";
 /// What a helper gives for the user where it holds a token.
 const TOKEN_USER: &str = "<token>";
+/// What a helper says that works and holds nothing for the registry.
+const NONE: &str = "credentials not found";
 
 /// The key of a registry's credentials.
 pub fn key_of(domain: &str) -> &str {
@@ -28,17 +30,19 @@ pub fn helper_of(config: &ConfigFile, key: &str) -> Option<String> {
         .map(Into::into)
 }
 
-/// The credentials for the registry with this domain.
-pub fn find(config: &ConfigFile, domain: &str) -> Option<AuthConfig> {
+/// The credentials for the registry with this domain. A helper that does not work is an error: neither what the file has
+/// nor no credentials at all stand in for what it would have given (CVE-2021-41092).
+pub fn find(config: &ConfigFile, domain: &str) -> Result<Option<AuthConfig>, String> {
     let key = key_of(domain);
     let found = match helper_of(config, key) {
-        Some(helper) => from_helper(&helper, key),
+        Some(helper) => from_helper(&helper, key)
+            .map_err(|cause| format!("error getting credentials for {key} - err: {cause}"))?,
         None => from_file(config, key),
     };
-    found.map(|mut auth| {
+    Ok(found.map(|mut auth| {
         auth.serveraddress = key.to_owned();
         auth
-    })
+    }))
 }
 
 fn from_file(config: &ConfigFile, key: &str) -> Option<AuthConfig> {
@@ -70,13 +74,17 @@ struct Answer {
     secret: String,
 }
 
-fn from_helper(helper: &str, key: &str) -> Option<AuthConfig> {
-    let output = run_helper(helper, "get", key.as_bytes()).ok()?;
-    let answer: Answer = serde_json::from_slice(&output).ok()?;
-    Some(match answer.username.as_str() {
+fn from_helper(helper: &str, key: &str) -> Result<Option<AuthConfig>, String> {
+    let output = match run_helper(helper, "get", key.as_bytes()) {
+        Err(said) if said.starts_with(NONE) => return Ok(None),
+        output => output?,
+    };
+    let answer: Answer = serde_json::from_slice(&output)
+        .map_err(|error| format!("docker-credential-{helper} did not answer as helpers do: {error}"))?;
+    Ok(Some(match answer.username.as_str() {
         TOKEN_USER => AuthConfig { identitytoken: answer.secret, ..AuthConfig::default() },
         _ => AuthConfig { username: answer.username, password: answer.secret, ..AuthConfig::default() },
-    })
+    }))
 }
 
 /// Runs `docker-credential-HELPER ACTION` with this input; its output, or what it said.
@@ -98,7 +106,10 @@ pub fn run_helper(helper: &str, action: &str, input: &[u8]) -> Result<Vec<u8>, S
     if output.status.success() {
         return Ok(output.stdout);
     }
-    Err(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    match String::from_utf8_lossy(&output.stdout).trim() {
+        "" => Err(format!("{program}: {}", output.status)),
+        said => Err(said.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -111,9 +122,24 @@ mod tests {
         let auth = STANDARD.encode("me:se:cret");
         let document = json!({"auths": {"https://r.example/v2/": {"auth": auth}, HUB: {"auth": auth}}});
         let config = ConfigFile { directory: "/".into(), document };
-        let found = find(&config, "r.example").unwrap();
+        let found = find(&config, "r.example").unwrap().unwrap();
         assert_eq!((found.username.as_str(), found.password.as_str()), ("me", "se:cret"));
-        assert_eq!(find(&config, "docker.io").unwrap().serveraddress, HUB);
-        assert!(find(&config, "other.example").is_none());
+        assert_eq!(find(&config, "docker.io").unwrap().unwrap().serveraddress, HUB);
+        assert!(find(&config, "other.example").unwrap().is_none());
+    }
+
+    #[test]
+    fn nothing_stands_in_for_a_helper_that_does_not_work() {
+        let auth = STANDARD.encode("me:secret");
+        let document = json!({
+            "auths": {"r.example": {"auth": auth}, HUB: {"auth": auth}},
+            "credHelpers": {"r.example": "hull-test-is-not-there"},
+        });
+        let config = ConfigFile { directory: "/".into(), document };
+        let error = find(&config, "r.example").unwrap_err();
+        assert!(error.contains("docker-credential-hull-test-is-not-there"), "{error}");
+        // Others' are their own.
+        assert!(find(&config, "docker.io").unwrap().is_some());
+        assert!(find(&config, "other.example").unwrap().is_none());
     }
 }

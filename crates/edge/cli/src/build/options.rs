@@ -188,7 +188,7 @@ fn credentials(session: &Session) -> Map<AuthConfig> {
     let keys = known.into_iter().flat_map(|auths| auths.keys());
     keys.filter_map(|key| {
         let domain = if key == crate::credentials::HUB { "docker.io" } else { key };
-        Some((key.clone(), crate::credentials::find(config, domain)?))
+        Some((key.clone(), crate::credentials::find(config, domain).ok().flatten()?))
     })
     .collect()
 }

@@ -149,7 +149,7 @@ pub async fn pull(
         repository: reference.bare().familiar(),
         tag: tag.to_owned(),
         platform: platform.to_owned(),
-        auth: credentials::find(session.config(), reference.domain()),
+        auth: credentials::find(session.config(), reference.domain())?,
     };
     let mut stream = client.image_pull(&query).await?;
     let target = if quiet { Target::Nowhere } else { Target::Error };

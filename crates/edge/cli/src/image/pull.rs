@@ -46,7 +46,7 @@ async fn pull(session: &Session, matches: &Matches) -> Result<(), Failure> {
         repository: name.familiar_name(),
         tag,
         platform,
-        auth: credentials::find(session.config(), name.domain()),
+        auth: credentials::find(session.config(), name.domain())?,
     };
     let mut stream = session.client().await?.image_pull(&query).await?;
     let target = if quiet { Target::Nowhere } else { Target::Output };

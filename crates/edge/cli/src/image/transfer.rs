@@ -49,7 +49,7 @@ async fn push(session: &Session, matches: &Matches) -> Result<(), Failure> {
         }
     };
     let name = if all { given } else { given.or_latest() };
-    let auth = credentials::find(session.config(), name.domain());
+    let auth = credentials::find(session.config(), name.domain())?;
     let client = session.client().await?;
     let call =
         client.request(Method::POST, &format!("/images/{}/push", name.familiar_name())).query(|query| {

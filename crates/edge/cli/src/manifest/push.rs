@@ -34,7 +34,7 @@ async fn push(session: &Session, matches: &Matches) -> Result<(), Failure> {
     }
     let sources = checked(&list, &images)?;
     let registry = access(&list, matches.switch("insecure"));
-    let repository = registry.pusher(&list, &sources, login(session, &list));
+    let repository = registry.pusher(&list, &sources, login(session, &list)?);
     repository.connect_to_push().await.map_err(|error| said(&list, error))?;
     for image in &images {
         bring(&repository, &list, image).await?;

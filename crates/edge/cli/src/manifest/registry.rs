@@ -33,18 +33,19 @@ pub fn access(name: &ImageRef, insecure: bool) -> Registry {
 }
 
 /// The login for the registry of `name`.
-pub fn login(session: &Session, name: &ImageRef) -> Option<Auth> {
-    credentials::find(session.config(), name.domain()).map(|auth| Auth {
+pub fn login(session: &Session, name: &ImageRef) -> Result<Option<Auth>, Failure> {
+    let found = credentials::find(session.config(), name.domain())?;
+    Ok(found.map(|auth| Auth {
         username: auth.username,
         password: auth.password,
         identity_token: auth.identitytoken,
         registry_token: auth.registrytoken,
-    })
+    }))
 }
 
 /// Asks what `name` stands for.
 pub async fn find(session: &Session, name: &ImageRef, insecure: bool) -> Result<Found, Failure> {
-    let repository = access(name, insecure).repository(name, login(session, name));
+    let repository = access(name, insecure).repository(name, login(session, name)?);
     let resolved = repository.resolve(name).await.map_err(|error| said(name, error))?;
     let (descriptor, document) = match resolved.document {
         Some(document) => (resolved.descriptor, document),

@@ -38,7 +38,8 @@ async fn login(session: &Session, matches: &Matches) -> Result<(), Failure> {
     }
     let key = server_key(matches.argument(0));
     let config = session.config();
-    let stored = credentials::find(config, &key);
+    // A helper that does not work is told of when the new login is given to it.
+    let stored = credentials::find(config, &key).unwrap_or_default();
     let interactive = user.is_empty() && password.is_empty();
     let auth = match (interactive, &stored) {
         // What is stored is tried first, as nobody gave anything else.

@@ -37,7 +37,7 @@ const LISTING: Listing<'static> = Listing {
 };
 
 async fn search(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let auth = credentials::find(session.config(), "docker.io");
+    let auth = credentials::find(session.config(), "docker.io")?;
     let client = session.client().await?;
     let filters = check::filters(&matches.list("filter"));
     let call = client.request(Method::GET, "/images/search").query(|query| {
