@@ -67,6 +67,7 @@ fn registry_config(config: &Config) -> hull_registry_client::Config {
             facts::VERSION,
             hull_types::Platform::host().architecture
         ),
+        stall: None,
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Config {
     pub certs_dir: Option<PathBuf>,
     /// What Hull calls itself.
     pub user_agent: String,
+    /// How long a connection may say nothing before it counts as broken; a minute where nothing is set.
+    pub stall: Option<std::time::Duration>,
 }
 
 /// Credentials for one registry.

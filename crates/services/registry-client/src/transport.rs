@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection may say nothing before it counts as broken.
+/// See [`Config::stall`].
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const REDIRECTS: usize = 10;
 
@@ -144,7 +144,7 @@ impl Transport {
             .connect_timeout(CONNECT_TIMEOUT)
             .tls_danger_accept_invalid_certs(trust.insecure);
         if !patient {
-            builder = builder.read_timeout(READ_TIMEOUT);
+            builder = builder.read_timeout(self.config.stall.unwrap_or(READ_TIMEOUT));
         }
         let host = host_of(authority);
         // As Go's ProxyFromEnvironment: loopback is never behind a proxy.

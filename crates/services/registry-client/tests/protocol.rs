@@ -325,6 +325,25 @@ async fn a_blob_goes_on_where_it_broke_off() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_nothing_more_is_given_up() {
+    let data = vec![7; 100_000];
+    let served = data.clone();
+    let server = Server::start(move |request| match request.target.contains("/blobs/") {
+        false => manifest(),
+        true => Answer { break_after: Some(40_000), stall: true, ..Answer::new(200, served.clone()) },
+    })
+    .await;
+    let stall = Some(std::time::Duration::from_millis(200));
+    let config = Config { user_agent: "hull-test".into(), stall, ..Config::default() };
+    let image = name(&server, "a:1");
+    let repository = Registry::new(config).repository(&image, None);
+    repository.resolve(&image).await.unwrap();
+    let error = read(repository.blob(&blob(&data), 0).await.unwrap()).await.unwrap_err();
+    // So it is tried again, from where it stood still.
+    assert!(error.is_temporary(), "{error}");
+}
+
+#[tokio::test]
 async fn a_mirror_is_asked_first_and_without_credentials() {
     let mirror = Server::start(|_| manifest()).await;
     let config = Config { mirrors: vec![format!("http://{}", mirror.address)], ..Config::default() };

@@ -117,6 +117,7 @@ impl World {
                 insecure: Vec::new(),
                 certs_dir: None,
                 user_agent: "test".into(),
+                stall: None,
             }),
             events.clone(),
         )

@@ -31,6 +31,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Close the connection after so many bytes of the body.
     pub break_after: Option<usize>,
+    /// Say nothing more after that, instead of closing.
+    pub stall: bool,
 }
 
 impl Answer {
@@ -123,6 +125,10 @@ async fn serve(
     if request.method != "HEAD" {
         let end = answer.break_after.unwrap_or(answer.body.len());
         stream.write_all(&answer.body[..end]).await?;
+        if answer.stall {
+            // Until the other side has had enough.
+            stream.read_u8().await?;
+        }
     }
     stream.shutdown().await
 }
