@@ -118,3 +118,53 @@ fn overlay2_does_all_that_the_default_does() {
 fn prefix(world: &World) -> String {
     format!("{} -H unix://{}", world.program(Client::Hull).display(), world.socket().display())
 }
+
+#[test]
+fn killed_while_images_come_and_go_it_keeps_a_sound_store() {
+    let world = World::start();
+    let at = world.directory().display().to_string();
+    let hull = |words: &str| world.hull(&words.split(' ').collect::<Vec<_>>());
+    hull("pull -q busybox").ok();
+    hull(&format!("save -o {at}/box.tar busybox")).ok();
+    hull("run --name box --network none busybox touch /made").ok();
+    let load = format!("load -q -i {at}/box.tar");
+    for round in 0..8_u64 {
+        let tag = format!("tag busybox again:{round}");
+        let commit = format!("commit box made:{round}");
+        let gone = format!("rmi -f made:{}", round.saturating_sub(1));
+        let import = format!("import {at}/box.tar imported");
+        let acts = ["pull -q debian", &load, &commit, &tag, &gone, "image prune -f", &import];
+        let clients: Vec<_> = acts
+            .iter()
+            .map(|words| {
+                let words: Vec<&str> = words.split(' ').collect();
+                let mut command = world.client_command(Client::Hull, &words);
+                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+                command.spawn().unwrap()
+            })
+            .collect();
+        // At another moment of their way each time.
+        std::thread::sleep(std::time::Duration::from_millis(10 + 35 * round));
+        world.kill_daemon();
+        for mut client in clients {
+            hull_e2e::eventually("the client ends", 10, || client.try_wait().unwrap());
+        }
+        world.start_daemon();
+        let report = hull("system check").ok();
+        assert!(report.ends_with("0 problems, 0 left"), "round {round}: {report}");
+    }
+    // What is listed can be used, and all goes.
+    for image in hull("images -q --no-trunc").ok().lines() {
+        hull(&format!("inspect {image}")).ok();
+        hull(&format!("save -o {at}/saved.tar {image}")).ok();
+    }
+    hull("run --rm --network none busybox true").ok();
+    hull("rm -f box").ok();
+    hull("system prune -af --volumes").ok();
+    assert_eq!(hull("images -aq").ok(), "");
+    for folder in ["content/blobs/sha256", "content/ingest", "erofs/layers/sha256", "overlay/layers/sha256"] {
+        let left = || std::fs::read_dir(world.data_root().join(folder)).map_or(0, Iterator::count);
+        hull_e2e::eventually("nothing is left", 5, || (left() == 0).then_some(()));
+    }
+    world.stop();
+}
