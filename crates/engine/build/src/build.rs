@@ -232,7 +232,7 @@ impl Build {
     }
 
     /// What an imported cache has under this key, as a layer upon `parent`.
-    fn from_imported(&self, key: &str, parent: Option<&ChainId>) -> Option<crate::stage::Done> {
+    fn imported_step(&self, key: &str, parent: Option<&ChainId>) -> Option<crate::stage::Done> {
         for imported in self.imported.get()? {
             let Some(local) = imported.local_key(key) else { continue };
             if let Some(made) = self.kept_row(&local) {
@@ -389,7 +389,7 @@ impl Build {
                 lock(&self.keys).insert(key.to_owned());
                 crate::stage::Done { made, cached: true }
             }
-            None => self.from_imported(key, parent)?,
+            None => self.imported_step(key, parent)?,
         };
         lock(&self.results).insert(key.to_owned(), done.made.clone());
         Some(done)
