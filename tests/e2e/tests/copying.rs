@@ -139,9 +139,9 @@ fn copies_end_as_dockerds_do() {
         let all = std::env::var_os("HULL_COPY_ALL").is_some();
         let step = match (name, all) {
             ("live", true) => 1,
-            ("live", false) => 3,
+            ("live", false) => 6,
             (_, true) => 4,
-            (_, false) => 16,
+            (_, false) => 25,
         };
         for case in CASES.iter().step_by(step).filter(|case| !EXPLAINED.contains(case)) {
             let ends: Vec<String> =
