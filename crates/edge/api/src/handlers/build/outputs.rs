@@ -46,7 +46,11 @@ impl Ways {
             options.cache_to.iter().partition(|place| place.kind == "inline");
         let cache_to = others.into_iter().map(cache_target).collect::<Result<_, _>>()?;
         let attest = attest(&options.attests)?;
-        Ok(Self { platforms, outputs, attest, cache_from, cache_to, inline_cache: !inline.is_empty() })
+        // As BuildKit's frontend is asked for it by who has no --cache-to.
+        let argument =
+            options.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|text| text == "1" || text == "true");
+        let inline_cache = argument || !inline.is_empty();
+        Ok(Self { platforms, outputs, attest, cache_from, cache_to, inline_cache })
     }
 
     /// The request with all that is its own.
