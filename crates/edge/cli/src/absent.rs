@@ -4,7 +4,6 @@
 /// What the command would need, if it is one of Docker's that is missing here.
 pub fn needs(command: &str) -> Option<&'static str> {
     Some(match command {
-        "buildx" | "bake" => "buildx plugin",
         "swarm" | "node" | "service" | "stack" | "secret" | "config" => "swarm mode",
         "compose" => "compose",
         "plugin" => "plugins",
@@ -23,11 +22,8 @@ mod tests {
         for entry in crate::root::entries() {
             assert_eq!(needs(entry.name), None, "{}", entry.name);
         }
-        let words: Vec<String> = ["bake", "x"].map(Into::into).to_vec();
+        let words: Vec<String> = ["compose", "x"].map(Into::into).to_vec();
         let failure = crate::dispatch::plan("hull", &words).unwrap_err();
-        assert_eq!(
-            failure.message,
-            "hull: 'hull bake' is not available yet: Hull has no buildx plugin so far"
-        );
+        assert_eq!(failure.message, "hull: 'hull compose' is not available yet: Hull has no compose so far");
     }
 }

@@ -91,7 +91,7 @@ pub fn plan(program: &str, words: &[String]) -> Result<Plan, Failure> {
 
 fn descend(
     program: &str,
-    globals: Globals,
+    mut globals: Globals,
     path: &str,
     command: &'static Command,
     words: &[String],
@@ -101,6 +101,7 @@ fn descend(
             Ok(found) => found,
             Err(stop) => return stopped(path, command, stop),
         };
+        choose_builder(&mut globals, command.flags, &found);
         let Some(first) = found.arguments.first() else {
             // Nothing was asked for: the help is a complaint.
             return Ok(Plan::Complain(help::command(path, command)));
@@ -123,6 +124,7 @@ fn descend(
         Ok(found) => found,
         Err(stop) => return stopped(path, command, stop),
     };
+    choose_builder(&mut globals, command.flags, &found);
     for note in &found.notes {
         crate::streams::print_line(note);
     }
@@ -135,6 +137,14 @@ fn descend(
     }
     let name = path.split_once(' ').map_or("", |(_, rest)| rest);
     Ok(Plan::Run(Box::new((globals, Matches::new(name, command, found)))))
+}
+
+/// A builder is an engine, which a context stands for.
+fn choose_builder(globals: &mut Globals, flags: &[Flag], found: &Words) {
+    let given = found.given.iter().rfind(|(at, _)| flags[*at].name == "builder");
+    if let Some((_, name)) = given.filter(|(_, name)| name != crate::endpoint::DEFAULT_CONTEXT) {
+        globals.context.clone_from(name);
+    }
 }
 
 fn stopped(path: &str, command: &Command, stop: Stop) -> Result<Plan, Failure> {

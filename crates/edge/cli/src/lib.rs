@@ -16,7 +16,9 @@
 
 pub mod absent;
 pub mod amount;
+mod bake;
 mod build;
+mod buildx;
 pub mod check;
 pub mod command;
 pub mod config;
@@ -38,6 +40,7 @@ pub mod matches;
 pub mod network;
 pub mod order;
 pub mod plugin;
+mod plugin_role;
 pub mod progress;
 pub mod registry;
 pub mod root;
@@ -60,8 +63,17 @@ pub fn main(args: Vec<OsString>) -> i32 {
     let mut words = args.iter().map(|word| word.to_string_lossy().into_owned());
     let name = words.next().unwrap_or_default();
     // Under Docker's name it speaks as Docker: scripts match on that.
-    let program = if name.rsplit('/').next() == Some("docker") { "docker" } else { "hull" };
-    let words: Vec<_> = words.collect();
+    let docker = matches!(name.rsplit('/').next(), Some("docker" | "docker-buildx"));
+    let program = if docker { "docker" } else { "hull" };
+    let mut words: Vec<_> = words.collect();
+    let is_plugin = plugin_role::is_name(&name);
+    if is_plugin {
+        if let Some(answer) = plugin_role::answer(&words) {
+            streams::print(&answer);
+            return 0;
+        }
+        words = plugin_role::words(words);
+    }
     let result = match dispatch::plan(program, &words) {
         Ok(Plan::Print(text)) => {
             streams::print(&text);
@@ -76,7 +88,10 @@ pub fn main(args: Vec<OsString>) -> i32 {
             Err(plugin::become_plugin(&Session::new(program, globals), &name, &words))
         }
         Ok(Plan::Run(plan)) => {
-            let (globals, matches) = *plan;
+            let (mut globals, matches) = *plan;
+            if is_plugin {
+                plugin_role::complete_globals(&mut globals);
+            }
             run(&Session::new(program, globals), &matches)
         }
         Err(failure) => Err(failure),
@@ -94,7 +109,12 @@ fn run(session: &Session, matches: &matches::Matches) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
-    let result = runtime.block_on(run(session, matches));
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = run(session, matches) => result,
+            failure = plugin_role::called_off() => Err(failure),
+        }
+    });
     // A thread may still be waiting for standard input; nobody waits for it.
     runtime.shutdown_background();
     result

@@ -1,12 +1,13 @@
 //! All commands: one list per group, each in the group's own module.
 
 use crate::command::Entry;
-use crate::{build, container, context, image, manifest, network, registry, system, volume};
+use crate::{build, buildx, container, context, image, manifest, network, registry, system, volume};
 
 const LISTS: &[&[Entry]] = &[
     container::COMMANDS,
     image::COMMANDS,
     build::COMMANDS,
+    buildx::COMMANDS,
     manifest::COMMANDS,
     network::COMMANDS,
     volume::COMMANDS,

@@ -118,6 +118,11 @@ impl Build {
                 let other = other.clone();
                 return Ok(self.state_of(self.image(&other, &platform, step).await?, platform));
             }
+            Some(NamedContext::Link(link)) => {
+                let mut state = link.state.clone();
+                state.scope = Scope::new(&state.config.config.env);
+                return Ok(state);
+            }
             None => {}
         }
         Ok(self.state_of(self.image(name, &platform, step).await?, platform))
@@ -291,6 +296,7 @@ impl Build {
             Some(NamedContext::Image(image)) => {
                 return Ok(self.image(image, &self.target_platform(), step).await?.top);
             }
+            Some(NamedContext::Link(link)) => return Ok(link.state.top.clone()),
             None if name.is_empty() => Some(self.request.context.clone()),
             None => None,
         };
@@ -492,6 +498,14 @@ impl Build {
 
     /// All stages that are needed, as many at once as there are.
     pub(crate) async fn run(self: &Arc<Self>) -> Result<Arc<State>> {
+        let state = self.run_stages().await?;
+        if self.request.keep {
+            self.progress.tell(Event::Kept(self.link(&state)?)).await;
+        }
+        Ok(state)
+    }
+
+    async fn run_stages(self: &Arc<Self>) -> Result<Arc<State>> {
         if !self.request.sequential {
             let needed: BTreeSet<usize> = self.plan.needed.clone();
             let all = needed.into_iter().map(|index| self.stage(index));

@@ -4,6 +4,7 @@ use crate::build::{Build, blocking, lock, new_id};
 use crate::cache::{Cache, CacheRecord};
 use crate::contexts::Contexts;
 use crate::error::{Error, Result};
+use crate::link::Links;
 use crate::plan;
 use crate::progress::{Event, Progress};
 use crate::request::{BuildRequest, NamedContext};
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) contexts: Contexts,
     pub(crate) products: Products,
+    pub(crate) links: Links,
     locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
 }
 
@@ -82,7 +84,7 @@ impl Builder {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
             made.map_err(Error::io(format!("make {}", directory.display())))?;
         }
-        let locks = Mutex::default();
+        let (locks, links) = (Mutex::default(), Links::default());
         let contexts = Contexts::new(&root, cache.limit() / 4);
         let products = Products::default();
         let inner = Inner {
@@ -95,6 +97,7 @@ impl Builder {
             registry,
             contexts,
             products,
+            links,
             locks,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -118,6 +121,11 @@ impl Builder {
     /// The contexts that clients sent.
     pub fn contexts(&self) -> &Contexts {
         &self.inner.contexts
+    }
+
+    /// What builds came to that others start from.
+    pub fn links(&self) -> &Links {
+        &self.inner.links
     }
 
     /// The cache.
@@ -184,6 +192,13 @@ impl Builder {
     /// Bytes of the cache: layers of steps and directories of `--mount=type=cache`.
     pub fn cache_size(&self) -> u64 {
         self.inner.cache.size() + self.inner.caches_size() + self.inner.contexts.size()
+    }
+
+    /// Bytes that are free where the builder keeps things.
+    pub fn free_space(&self) -> Result<u64> {
+        let disk = rustix::fs::statvfs(&self.inner.root)
+            .map_err(|error| Error::io("ask how full the disk is")(error.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// The tree that a build came to, as one archive without whiteouts.

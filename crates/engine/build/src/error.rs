@@ -33,6 +33,8 @@ pub enum Error {
         command: String,
         /// How it ended.
         code: i64,
+        /// An image of what it left, where that was asked for.
+        image: Option<hull_types::Digest>,
     },
     /// A step failed.
     #[error("{source}")]

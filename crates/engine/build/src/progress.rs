@@ -60,6 +60,8 @@ pub enum Event {
         /// The digest of the image's configuration up to here.
         id: String,
     },
+    /// The result is kept by this id.
+    Kept(String),
     /// A step failed.
     Failed {
         /// The step.

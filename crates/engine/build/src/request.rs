@@ -1,6 +1,7 @@
 //! What is to be built.
 
 use crate::files::Context;
+use crate::link::Link;
 use crate::remote_cache::{CacheSource, CacheTarget};
 use crate::result::Attest;
 use hull_api_types::{AuthConfig, HostConfig};
@@ -55,6 +56,10 @@ pub struct BuildRequest {
     pub sequential: bool,
     /// The image is not recorded: only its layers are wanted.
     pub without_image: bool,
+    /// The result is kept, for builds that have it as a context.
+    pub keep: bool,
+    /// What a command that failed left becomes an image, to look at.
+    pub debug: bool,
     /// All new layers as one.
     pub squash: bool,
     /// What is attested of the result.
@@ -78,4 +83,6 @@ pub enum NamedContext {
     Image(String),
     /// Files.
     Files(Context),
+    /// What another build came to.
+    Link(Arc<Link>),
 }

@@ -5,6 +5,7 @@
 //!  POST /hull/contexts       ContextManifest ─► ContextAnswer: an id, and which files' contents are missing
 //!  POST /hull/contexts/{id}  the missing contents, one after the other, in the manifest's order
 //!  POST /hull/build          BuildOptions ─► BuildMessages, one a line; the last is `done` or `error`
+//!  DELETE /hull/builds/{id}  a result that was kept is needed no more
 //!  GET  /hull/tree?top=…     the files of a build without image, as one archive
 //!  GET  /hull/results/{id}/{archives|caches}/{n}
 //!                            an output or a cache as an OCI layout, for as long as the build's connection is there
@@ -48,7 +49,8 @@ pub struct BuildOptions {
     pub dockerfile: String,
     /// What it is called.
     pub dockerfile_name: String,
-    /// Named contexts: an id of a context, or `docker-image://…`, or a URL or git reference.
+    /// Named contexts: an id of a context, or `docker-image://…`, or `hull-build://…` for what another build
+    /// came to, or a URL or git reference.
     pub contexts: Map<String>,
     /// The stage.
     pub target: String,
@@ -82,6 +84,10 @@ pub struct BuildOptions {
     pub check_only: bool,
     /// Only the layers are wanted.
     pub without_image: bool,
+    /// The result is kept, for builds that have it as a context.
+    pub keep: bool,
+    /// What a command that failed left becomes an image, to look at.
+    pub debug: bool,
     /// For what is built, where that is more than one.
     pub platforms: Vec<String>,
     /// What is made of it; where empty, the image (unless `without_image`).
@@ -180,6 +186,8 @@ pub enum BuildMessage {
         /// Why.
         error: String,
     },
+    /// The result is kept: `hull-build://` and this id.
+    Kept(String),
     /// The build ended well.
     Done {
         /// The image's id; empty where none was wanted.
@@ -248,4 +256,6 @@ pub struct BuildError {
     pub excerpt: String,
     /// The step as written.
     pub step: String,
+    /// An image of what the command left; empty where none was asked for.
+    pub image: String,
 }

@@ -8,6 +8,7 @@
 
 mod classic;
 mod context;
+mod debug;
 mod hashes;
 mod options;
 mod output;
@@ -18,8 +19,11 @@ mod send;
 mod show;
 mod verify;
 
-pub use prune::prune_cache;
+pub use prune::{PRUNE, prune_cache};
+pub use run::{Extra, KEPT, one};
+pub use show::{Form, Show};
 
+use crate::buildx;
 use crate::command::{Action, Arguments, Command, Entry, Flag, Section};
 
 pub const COMMANDS: &[Entry] = &[
@@ -34,7 +38,11 @@ static BUILDER: Command = Command {
     flags: &[],
     arguments: Arguments::Any,
     interspersed: true,
-    action: Action::Group(&[Entry::new("build", &BUILD), Entry::new("prune", &prune::PRUNE)]),
+    action: Action::Group(&[
+        Entry::new("build", &BUILD),
+        Entry::new("du", &buildx::DISK_USAGE),
+        Entry::new("prune", &PRUNE),
+    ]),
 };
 
 pub static BUILD: Command = Command {
@@ -57,6 +65,7 @@ const FLAGS: &[Flag] = &[
     Flag::list("annotation", "stringArray", "Add annotation to the image"),
     Flag::list("attest", "stringArray", "Attestation parameters (format: \"type=sbom\")"),
     Flag::list("build-arg", "stringArray", "Set build-time variables"),
+    buildx::BUILDER,
     Flag::list("build-context", "stringArray", "Additional build contexts (e.g., name=path)"),
     Flag::list(
         "cache-from",
@@ -78,6 +87,7 @@ const FLAGS: &[Flag] = &[
     Flag::text("cpu-shares", "int", "CPU shares (relative weight)").short('c').check(crate::check::integer),
     Flag::text("cpuset-cpus", "string", "CPUs in which to allow execution (0-3, 0,1)"),
     Flag::text("cpuset-mems", "string", "MEMs in which to allow execution (0-3, 0,1)"),
+    Flag::switch("debug", "Open a shell in what a step left that failed").short('D'),
     Flag::text("file", "string", "Name of the Dockerfile (Default is \"PATH/Dockerfile\")").short('f'),
     Flag::switch("force-rm", "Always remove intermediate containers").hidden(),
     Flag::text("iidfile", "string", "Write the image ID to the file"),

@@ -9,6 +9,7 @@ use crate::session::Session;
 use crate::streams;
 use hull_api_types::build::{BuildMessage, BuildOptions, BuildResult};
 use hull_client::{Client, JsonStream, Method};
+use serde_json::Value;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -79,25 +80,59 @@ impl Finished {
     }
 }
 
+/// What a build is given besides its flags, by who makes several.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// The Dockerfile itself.
+    pub dockerfile: Option<String>,
+    /// Whether the engine is to keep the result for other builds: `hull.kept` in the document is its id.
+    pub keep: bool,
+    /// Whether nothing else is wanted of it.
+    pub layers_only: bool,
+}
+
 pub async fn build(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let form = Form::of(matches.text("progress"), matches.switch("quiet"))?;
+    let show = Show::new(Form::of(matches.text("progress"), matches.switch("quiet"))?);
+    let mut own = show.beside("");
+    let result = show.during(one(session, matches, &mut own, &Extra::default())).await;
+    let Some(image) = own.left_image() else { return result.map(drop) };
+    let Err(failure) = result else { return Ok(()) };
+    super::debug::look(session, &image, failure).await
+}
+
+/// `--debug`, and all of `buildx debug build`.
+fn is_debugged(matches: &Matches) -> bool {
+    matches.switch("debug") || matches.path.contains("debug ")
+}
+
+/// One build; what it came to as `--metadata-file` says it.
+pub async fn one(
+    session: &Session,
+    matches: &Matches,
+    show: &mut Show,
+    extra: &Extra,
+) -> Result<Value, Failure> {
+    let form = show.form();
     let mut options = options::read(session, matches)?;
     let outputs = output::read(matches, &mut options)?;
+    options.keep = extra.keep;
+    options.debug = is_debugged(matches);
+    options.without_image |= extra.layers_only;
     places::add_credentials(session, &mut options);
-    let wanted = wanted(matches)?;
+    let wanted = wanted(matches, extra)?;
     let client = session.client().await?;
-    let mut show = Show::new(form);
     let source = wanted.dockerfile.clone().unwrap_or_default();
     let check = options.check_only;
-    let Some(finished) = hull(client, matches, &wanted, &mut options, &mut show).await? else {
-        return classic::build(session, matches, &wanted, &options, form).await;
+    let Some(finished) = hull(client, matches, &wanted, &mut options, show).await? else {
+        classic::build(session, matches, &wanted, &options, form).await?;
+        return Ok(Value::Null);
     };
     if check {
         let found = show.report(&wanted.dockerfile_name, &source);
         if !found {
             streams::print_line("Check complete, no warnings found.");
         }
-        return if found { Err(Failure::silent(1)) } else { Ok(()) };
+        return if found { Err(Failure::silent(1)) } else { Ok(Value::Null) };
     }
     show.findings();
     for output in &outputs {
@@ -107,16 +142,27 @@ pub async fn build(session: &Session, matches: &Matches) -> Result<(), Failure> 
     if matches.switch("verify") {
         verify::verify(client, matches, &wanted, &options, &finished).await?;
     }
-    note(matches, &finished, &options)?;
+    let document = note(matches, &finished, &options)?;
     let id = finished.id();
     if form == Form::Quiet && !id.is_empty() {
         streams::print_line(&id);
     }
-    Ok(())
+    Ok(with_kept(document, show))
 }
 
+/// Notes what only this program is told of.
+fn with_kept(mut document: Value, show: &Show) -> Value {
+    if let (Some(id), Some(object)) = (show.kept(), document.as_object_mut()) {
+        object.insert(KEPT.into(), id.into());
+    }
+    document
+}
+
+/// Where a build's document says by which id the engine keeps the result.
+pub const KEPT: &str = "hull.kept";
+
 /// `--iidfile`, `--metadata-file`.
-fn note(matches: &Matches, finished: &Finished, options: &BuildOptions) -> Result<(), Failure> {
+fn note(matches: &Matches, finished: &Finished, options: &BuildOptions) -> Result<Value, Failure> {
     let write = |path: &str, text: String| {
         std::fs::write(path, text).map_err(|error| Failure::new(file_error("open", path, &error)))
     };
@@ -124,19 +170,25 @@ fn note(matches: &Matches, finished: &Finished, options: &BuildOptions) -> Resul
         "" => {}
         path => write(path, finished.id())?,
     }
+    let document = finished.metadata(options);
     match matches.text("metadata-file") {
         "" => {}
-        path => {
-            let document = finished.metadata(options);
-            write(path, format!("{document:#}\n"))?;
-        }
+        path => write(path, format!("{document:#}\n"))?,
     }
-    Ok(())
+    Ok(document)
 }
 
-fn wanted(matches: &Matches) -> Result<Wanted, Failure> {
+fn wanted(matches: &Matches, extra: &Extra) -> Result<Wanted, Failure> {
     let source = Source::of(matches.argument(0));
     let file = matches.text("file");
+    if extra.dockerfile.is_some() {
+        return Ok(Wanted {
+            source,
+            dockerfile: extra.dockerfile.clone(),
+            dockerfile_name: "Dockerfile".into(),
+            dockerfile_path: None,
+        });
+    }
     if file == "-" {
         if source == Source::Input {
             return Err("invalid argument: can't use stdin for both build context and dockerfile".into());

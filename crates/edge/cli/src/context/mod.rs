@@ -5,6 +5,8 @@ mod list;
 mod store;
 mod transfer;
 
+pub use store::all;
+
 use crate::command::{Action, Arguments, Command, Entry, Section};
 
 /// The group's commands, those right under the program's name included.

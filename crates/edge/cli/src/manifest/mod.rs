@@ -5,11 +5,14 @@
 
 mod annotate;
 mod create;
+mod image_tools;
 mod inspect;
 mod push;
 mod registry;
 mod remove;
 mod store;
+
+pub use image_tools::GROUP as IMAGE_TOOLS;
 
 use crate::command::{Action, Arguments, Command, Entry, Section};
 use crate::failure::Failure;

@@ -52,8 +52,8 @@ async fn push(session: &Session, matches: &Matches) -> Result<(), Failure> {
     Ok(())
 }
 
-// What the images lack is found before anything is sent. Returns the other repositories that they are in.
-fn checked(list: &ImageRef, images: &[Image]) -> Result<Vec<String>, Failure> {
+/// What the images lack is found before anything is sent. Returns the other repositories that they are in.
+pub fn checked(list: &ImageRef, images: &[Image]) -> Result<Vec<String>, Failure> {
     let mut sources = Vec::new();
     for image in images {
         let platform = image.descriptor.platform.as_ref();
@@ -77,8 +77,8 @@ fn checked(list: &ImageRef, images: &[Image]) -> Result<Vec<String>, Failure> {
     Ok(sources)
 }
 
-// An image of another repository comes into this one: its blobs are mounted, its manifest is put.
-async fn bring(repository: &Repository, list: &ImageRef, image: &Image) -> Result<(), Failure> {
+/// An image of another repository comes into this one: its blobs are mounted, its manifest is put.
+pub async fn bring(repository: &Repository, list: &ImageRef, image: &Image) -> Result<(), Failure> {
     let from = image.reference()?;
     if from.path() == list.path() {
         return Ok(());

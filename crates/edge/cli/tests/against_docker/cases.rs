@@ -445,6 +445,9 @@ pub const HULL_HELP: &[&str] = &[
     "builder",
     "builder build",
     "builder prune",
+    // No plugin of docker's is installed where they are compared.
+    "bake",
+    "buildx",
     "image",
     "image build",
     "volume create",

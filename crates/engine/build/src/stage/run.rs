@@ -56,8 +56,19 @@ pub(super) async fn run(
     let (own, parent, epoch) = (Arc::clone(build), state.top.clone(), state.epoch);
     if code != 0 {
         let builder = Arc::clone(&build.builder);
-        blocking(move || Ok(builder.snapshotter.remove(&id)?)).await?;
-        return Err(Error::Command { command: prepared.words.join(" "), code });
+        let mut left = state.clone();
+        let image = blocking(move || {
+            let image = match own.request.debug {
+                true => diff(&own, &id, parent.as_ref(), epoch, &BTreeSet::new()).and_then(|made| {
+                    left.note("what a step left that failed".into(), made);
+                    own.image_to_look_at(left, &id).map(Some)
+                }),
+                false => Ok(None),
+            };
+            builder.snapshotter.remove(&id)?;
+            image
+        });
+        return Err(Error::Command { command: prepared.words.join(" "), code, image: image.await? });
     }
     let named = text.clone();
     let made = blocking(move || {

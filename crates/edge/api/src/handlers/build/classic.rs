@@ -161,7 +161,7 @@ async fn tell(stream: &Stream, mut events: mpsc::Receiver<Event>) {
                     stream.text(&text).await;
                 }
             }
-            Event::Status { .. } | Event::Findings(_) => {}
+            Event::Status { .. } | Event::Findings(_) | Event::Kept(_) => {}
         }
     }
 }

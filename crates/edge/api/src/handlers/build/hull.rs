@@ -39,6 +39,12 @@ pub async fn fill(builder: Builder, mut call: Call) -> Outcome {
     empty(StatusCode::NO_CONTENT)
 }
 
+/// Forgets what a build came to.
+pub async fn forget(builder: Builder, call: Call) -> Outcome {
+    builder.links().forget(call.param("id"));
+    empty(StatusCode::NO_CONTENT)
+}
+
 /// The files of a build that made no image.
 pub async fn tree(builder: Builder, call: Call) -> Outcome {
     let top = call.query.text("top").map(str::parse::<Digest>).transpose();
@@ -155,9 +161,10 @@ fn failure(error: &Error, source: &str) -> BuildError {
             inner.step.clone_from(text);
             inner
         }
-        Error::Command { command, code } => BuildError {
+        Error::Command { command, code, image } => BuildError {
             message: format!("process \"{command}\" did not complete successfully: exit code: {code}"),
             code: *code,
+            image: image.as_ref().map(ToString::to_string).unwrap_or_default(),
             ..BuildError::default()
         },
         other => plain(&text_of(other)),
@@ -171,6 +178,9 @@ async fn request(builder: &Builder, options: BuildOptions) -> Result<BuildReques
     for (name, text) in &options.contexts {
         let named = match hull_build::named_image(text) {
             Some(named) => named,
+            None if text.starts_with("hull-build://") => {
+                NamedContext::Link(builder.links().get(text.trim_start_matches("hull-build://"))?)
+            }
             None if hull_types::is_full_id(text) => NamedContext::Files(source(builder, text, "").await?),
             None => NamedContext::Files(source(builder, "", text).await?),
         };
@@ -207,6 +217,8 @@ async fn request(builder: &Builder, options: BuildOptions) -> Result<BuildReques
         entitlements: options.entitlements,
         auth: options.auth,
         without_image: options.without_image,
+        keep: options.keep,
+        debug: options.debug,
         ..BuildRequest::default()
     };
     if request.dockerfile_name.is_empty() {
@@ -268,6 +280,7 @@ impl Told {
                 end_line: step.span.end_line,
             }),
             Event::Running { .. } => return,
+            Event::Kept(id) => BuildMessage::Kept(id),
             Event::Output { step, stderr, bytes } => {
                 BuildMessage::Output { step, stderr, text: String::from_utf8_lossy(&bytes).into_owned() }
             }

@@ -15,6 +15,7 @@ pub fn register(router: &mut Router, builder: &Builder) {
     router.add("POST /hull/contexts", builder, hull::offer);
     router.add("POST /hull/contexts/{id}", builder, hull::fill);
     router.add("POST /hull/build", builder, hull::build);
+    router.add("DELETE /hull/builds/{id}", builder, hull::forget);
     router.add("GET /hull/tree", builder, hull::tree);
     router.add("GET /hull/results/{id}/{kind}/{number}", builder, outputs::get);
     router.add("POST /build/prune", builder, cache::prune);
