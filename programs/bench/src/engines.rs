@@ -159,8 +159,13 @@ impl Engines {
         Ok(EmptyRegistry { process, _directory: directory })
     }
 
+    /// The process whose namespaces both engines are in.
+    pub fn holder(&self) -> u32 {
+        self.holder.id()
+    }
+
     /// A program inside the namespaces.
-    fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let pid = self.holder.id();
         let mut command = Command::new("nsenter");
         command.args([format!("--net=/proc/{pid}/ns/net"), format!("--mount=/proc/{pid}/ns/mnt")]);

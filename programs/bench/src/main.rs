@@ -12,6 +12,7 @@ mod floor;
 mod images;
 mod memory;
 mod names;
+mod networks;
 mod runtimes;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,8 @@ struct Settings {
     rounds: Option<usize>,
     // The table of images instead of that of containers.
     of_images: bool,
+    // The table of networks.
+    of_networks: bool,
     // The table of builds.
     of_builds: bool,
     images: std::path::PathBuf,
@@ -37,6 +40,10 @@ fn main() -> Result<()> {
     let engines = Engines::start(&settings.hull, &settings.images)?;
     if settings.of_images {
         images::table(&engines, settings.rounds.unwrap_or(3))?;
+        return engines.stop();
+    }
+    if settings.of_networks {
+        networks::table(&engines, settings.rounds.unwrap_or(10))?;
         return engines.stop();
     }
     if settings.of_builds {
@@ -107,7 +114,7 @@ fn main() -> Result<()> {
 }
 
 fn settings() -> Result<Settings> {
-    let (mut rounds, mut of_images, mut of_builds) = (None, false, false);
+    let (mut rounds, mut of_images, mut of_networks, mut of_builds) = (None, false, false, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -115,14 +122,16 @@ fn settings() -> Result<Settings> {
                 rounds = Some(words.next().context("--rounds wants a number")?.parse().context("--rounds")?)
             }
             "--images" => of_images = true,
+            "--networks" => of_networks = true,
             "--builds" => of_builds = true,
-            other => bail!("unknown word {other}: ./bench [--images|--builds] [--rounds N]"),
+            other => bail!("unknown word {other}: ./bench [--images|--networks|--builds] [--rounds N]"),
         }
     }
     let path = |name: &str| std::env::var_os(name).with_context(|| format!("{name} is not set: run ./bench"));
     Ok(Settings {
         rounds,
         of_images,
+        of_networks,
         of_builds,
         images: path("HULL_TEST_IMAGES")?.into(),
         hull: path("HULL_BIN")?.into(),

@@ -28,7 +28,7 @@ pub fn answers(engine: &Engine) -> Result<Answers> {
     for name in ["asking", "asked"] {
         engine.docker(&["run", "-d", "--name", name, "--network", "names", "busybox", "sleep", "1000"])?;
     }
-    let pid = pid_of(engine)?;
+    let pid = pid_of(engine, "asking")?;
     let answers = Answers { per_second: per_second(pid)?, p99: p99(pid)? };
     engine.docker(&["rm", "-f", "asking", "asked"])?;
     engine.docker(&["network", "rm", "names"])?;
@@ -84,11 +84,12 @@ fn ask() -> std::io::Result<Vec<Duration>> {
     Ok(times)
 }
 
-fn pid_of(engine: &Engine) -> Result<u32> {
+/// A container's first process.
+pub fn pid_of(engine: &Engine, container: &str) -> Result<u32> {
     let output = Command::new("docker")
         .arg("-H")
         .arg(format!("unix://{}", engine.socket.display()))
-        .args(["inspect", "-f", "{{.State.Pid}}", "asking"])
+        .args(["inspect", "-f", "{{.State.Pid}}", container])
         .output()
         .context("run docker inspect")?;
     String::from_utf8_lossy(&output.stdout).trim().parse().context("read the container's process id")
