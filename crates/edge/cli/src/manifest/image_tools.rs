@@ -57,7 +57,7 @@ static CREATE: Command = Command {
 
 async fn inspect(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let wanted = name(matches.argument(0))?;
-    let repository = access(&wanted, false).repository(&wanted, login(session, &wanted));
+    let repository = access(&wanted, false).repository(&wanted, login(session, &wanted)?);
     let resolved = repository.resolve(&wanted).await.map_err(|error| said(&wanted, error))?;
     let (descriptor, document) = match resolved.document {
         Some(document) => (resolved.descriptor, document),
@@ -145,7 +145,7 @@ async fn create(session: &Session, matches: &Matches) -> Result<(), Failure> {
     for tag in tags {
         let list = name(&tag)?;
         let from = checked(&list, &images)?;
-        let repository = access(&list, false).pusher(&list, &from, login(session, &list));
+        let repository = access(&list, false).pusher(&list, &from, login(session, &list)?);
         repository.connect_to_push().await.map_err(|error| said(&list, error))?;
         for image in &images {
             bring(&repository, &list, image).await?;
