@@ -112,6 +112,7 @@ const BAKE: &str = r#"
 variable "TAG" { default = "v1" }
 group "default" { targets = ["app", "tool"] }
 target "base" {
+  context = "@app"
   dockerfile-inline = "FROM busybox\nENV WHO=base\nRUN echo from-base > /base"
 }
 target "app" {
