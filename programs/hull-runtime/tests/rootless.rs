@@ -60,6 +60,14 @@ impl Home {
     }
 }
 
+impl Drop for Home {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.path("hull-runtime")).into_iter().flatten().flatten() {
+            self.command(&["delete", "--force", &entry.file_name().to_string_lossy()]);
+        }
+    }
+}
+
 #[test]
 fn a_user_runs_a_container() {
     let home =

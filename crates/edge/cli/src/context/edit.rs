@@ -15,7 +15,7 @@ const DOCKER: Flag = Flag::list("docker", "stringToString", "set the docker endp
 
 pub static CREATE: Command = Command {
     usage: "[OPTIONS] CONTEXT",
-    about: "Create a context\n\nDocker endpoint config:\n\nNAME                DESCRIPTION\nfrom                Copy named context's Docker endpoint configuration\nhost                Docker endpoint on which to connect\nca                  Trust certs signed only by this CA\ncert                Path to TLS certificate file\nkey                 Path to TLS key file\nskip-tls-verify     Skip TLS certificate validation",
+    about: "Create a context\n\nDocker endpoint config:\n\nNAME                DESCRIPTION\nfrom                Copy named context's Docker endpoint configuration\nhost                Docker endpoint on which to connect\nca                  Trust certs signed only by this CA\ncert                Path to TLS certificate file\nkey                 Path to TLS key file\nskip-tls-verify     Skip TLS certificate validation\n\nExample:\n\n$ docker context create my-context --description \"some description\" --docker \"host=tcp://myserver:2376,ca=~/ca-file,cert=~/cert-file,key=~/key-file\"",
     names: &[],
     flags: &[DESCRIPTION, DOCKER, Flag::text("from", "string", "create context from a named context")],
     arguments: Arguments::Exactly(1),
@@ -52,7 +52,7 @@ async fn create(session: &Session, matches: &Matches) -> Result<(), Failure> {
 
 pub static UPDATE: Command = Command {
     usage: "[OPTIONS] CONTEXT",
-    about: "Update a context",
+    about: "Update a context\n\nDocker endpoint config:\n\nNAME                DESCRIPTION\nfrom                Copy named context's Docker endpoint configuration\nhost                Docker endpoint on which to connect\nca                  Trust certs signed only by this CA\ncert                Path to TLS certificate file\nkey                 Path to TLS key file\nskip-tls-verify     Skip TLS certificate validation\n\nExample:\n\n$ docker context update my-context --description \"some description\" --docker \"host=tcp://myserver:2376,ca=~/ca-file,cert=~/cert-file,key=~/key-file\"",
     names: &[],
     flags: &[DESCRIPTION, DOCKER],
     arguments: Arguments::Exactly(1),

@@ -441,6 +441,15 @@ pub const ANSWERED: &[&str] = &[
 
 /// Commands whose help is Hull's own: they have fewer flags or commands than Docker's, or other words.
 pub const HULL_HELP: &[&str] = &[
+    // Not experimental in Hull.
+    "manifest",
+    "manifest annotate",
+    "manifest create",
+    "manifest inspect",
+    "manifest push",
+    "manifest rm",
+    // It has `check`.
+    "system",
     "build",
     "builder",
     "builder build",
