@@ -111,7 +111,7 @@ mod tests {
         let direct = DirectFile::new(file);
         let mut buffer = Aligned::new(64 << 10);
         for (at, byte) in buffer.iter_mut().enumerate() {
-            *byte = (at * 7 >> 3) as u8;
+            *byte = ((at * 7) >> 3) as u8;
         }
         direct.write_all_at(&buffer, 0).unwrap();
         if direct.direct.is_some() && !direct.refused.load(Ordering::Relaxed) {
