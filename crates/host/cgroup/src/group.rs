@@ -310,13 +310,23 @@ impl Cgroup {
             if self.unified.is_none() {
                 let _ = put(&path, value);
             }
-            self.is_frozen().is_ok_and(|now| now == frozen)
+            self.stands_still().is_ok_and(|now| now == frozen)
         });
         if done { Ok(()) } else { Err(Error::Freeze(path)) }
     }
 
-    /// Whether it is frozen.
+    /// Whether it was told to stand still. Whether all its processes do may waver a moment while one is being born.
     pub fn is_frozen(&self) -> Result<bool> {
+        let (path, moving) = match (self.unified.as_deref(), self.directory("freezer")) {
+            (Some(unified), _) => (unified.join("cgroup.freeze"), "0"),
+            (None, Some(freezer)) => (freezer.join("freezer.state"), "THAWED"),
+            (None, None) => return Ok(false),
+        };
+        let text = fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
+        Ok(text.trim() != moving)
+    }
+
+    fn stands_still(&self) -> Result<bool> {
         match (self.unified.as_deref(), self.directory("freezer")) {
             (Some(unified), _) => {
                 let path = unified.join("cgroup.events");

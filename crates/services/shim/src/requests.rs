@@ -117,11 +117,18 @@ impl Server {
                 Failure::new(FailureKind::Failed, format!("cannot send signal {signal}: {error}"))
             })?;
         }
-        // A frozen process dies only when it is thawed.
+        // With version 1 a frozen process dies only when it is thawed. With version 2 it may be dead by now, and then
+        // there is nothing to thaw.
         if signal == SIGKILL && self.status == Status::Paused {
-            self.resume()?;
+            let thawed = self.resume();
+            return if self.first_has_ended() { Ok(Reply::Done) } else { thawed };
         }
         Ok(Reply::Done)
+    }
+
+    fn first_has_ended(&self) -> bool {
+        let pidfd = self.processes[0].pid.and_then(|pid| hull_sys::process::pidfd_open(pid).ok());
+        pidfd.is_none_or(|pidfd| hull_sys::process::has_exited(&pidfd))
     }
 
     fn exec_create(&mut self, create: Box<ExecCreate>) -> Answer {
