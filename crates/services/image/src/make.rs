@@ -14,8 +14,9 @@ use crate::layers::{LayerPlan, plan};
 use crate::packed::{Packed, descriptor, pack, to_json};
 use crate::pull;
 use crate::resolve;
+use crate::unpack;
 use hull_archive::Decompressor;
-use hull_content::{Hasher, Lease};
+use hull_content::Lease;
 use hull_types::oci::image::{Descriptor, ImageConfig, media_type};
 use hull_types::{DiffId, Digest, ImageRef};
 use std::collections::BTreeSet;
@@ -193,33 +194,9 @@ pub(crate) fn apply(
     // A blob that is named by the diff id is the layer's tar: both may be one file.
     let is_tar = plan.blob.digest == plan.diff_id.0;
     let tar = is_tar.then(|| images.content().reader(&plan.blob.digest)).transpose()?;
-    let failed = |cause: String| ImageError::Unpack { digest: plan.blob.digest.clone(), cause };
     let counted = Counted { file, read: 0, progress };
-    let plain = Decompressor::detect(counted).map_err(|error| failed(error.to_string()))?;
-    let mut verified = Verified {
-        plain,
-        hasher: Some(Hasher::like(Some(&plan.diff_id.0))),
-        wanted: &plan.diff_id,
-        found: None,
-    };
-    let (parent, chain) = (plan.parent.as_ref(), &plan.chain);
-    let applied = match &tar {
-        Some(tar) => images.snapshotter().apply_file(parent, chain, tar, &mut verified),
-        None => images.snapshotter().apply(parent, chain, &mut verified),
-    };
-    // A driver that did not read to the end is made to, so that all of it counts.
-    let read = io::copy(&mut verified, &mut io::sink());
-    let wrong = verified.found.filter(|found| *found != plan.diff_id.0);
-    if applied.is_ok() && (read.is_err() || wrong.is_some()) {
-        let _ = images.snapshotter().remove_layer(&plan.chain);
-    }
-    if let Some(found) = wrong {
-        let cause = format!("its content is {found}, the image's configuration says {}", plan.diff_id.0);
-        return Err(ImageError::Layer { digest: plan.blob.digest.clone(), cause });
-    }
-    applied?;
-    read.map_err(|error| failed(error.to_string()))?;
-    Ok(())
+    let plain = Decompressor::detect(counted).map_err(|error| unpack::failed(plan, &error))?;
+    unpack::apply(images.snapshotter().as_ref(), plan, plain, tar.as_ref())
 }
 
 struct Counted<'a> {
@@ -234,38 +211,6 @@ impl Read for Counted<'_> {
         self.read += read as u64;
         (self.progress)(self.read).map_err(io::Error::other)?;
         Ok(read)
-    }
-}
-
-// Fails at its end instead of ending when it is not the layer expected: a driver never commits a wrong one.
-struct Verified<'a, R> {
-    plain: R,
-    hasher: Option<Hasher>,
-    wanted: &'a DiffId,
-    found: Option<Digest>,
-}
-
-impl<R: Read> Read for Verified<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let read = self.plain.read(buffer)?;
-        if read > 0 {
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(&buffer[..read]);
-            }
-            return Ok(read);
-        }
-        if let Some(hasher) = self.hasher.take() {
-            self.found = Some(hasher.finish());
-        }
-        match &self.found {
-            Some(found) if *found != self.wanted.0 => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "layer content does not match its diff id"))
-            }
-            _ => Ok(0),
-        }
     }
 }
 

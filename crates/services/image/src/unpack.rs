@@ -65,7 +65,7 @@ pub(crate) fn unpack(
             .name("inflate".into())
             .spawn_scoped(scope, || inflate(&mut counted, full, empty))
             .map_err(|error| failed(plan, &error))?;
-        let outcome = apply(snapshotter, plan, Pieces::new(pieces, back));
+        let outcome = apply(snapshotter, plan, Pieces::new(pieces, back), None);
         // Its receiver is gone: it ends, if it has not.
         inflating.join().map_err(|_| ImageError::Task("inflating panicked".into()))?;
         outcome
@@ -83,10 +83,21 @@ pub(crate) fn unpack(
     }
 }
 
-fn apply(snapshotter: &dyn Snapshotter, plan: &LayerPlan, plain: Pieces) -> Result<()> {
+/// Gives a layer's tar to the snapshotter; one that is not the layer expected is not there afterwards. `tar` is the
+/// file that `plain` reads, if it is one: the snapshotter may keep it as it is.
+pub(crate) fn apply(
+    snapshotter: &dyn Snapshotter,
+    plan: &LayerPlan,
+    plain: impl Read,
+    tar: Option<&File>,
+) -> Result<()> {
     let hasher = Some(Hasher::like(Some(&plan.diff_id.0)));
     let mut verified = Verified { plain, hasher, plan, found: None };
-    let applied = snapshotter.apply(plan.parent.as_ref(), &plan.chain, &mut verified);
+    let (parent, chain) = (plan.parent.as_ref(), &plan.chain);
+    let applied = match tar {
+        Some(tar) => snapshotter.apply_file(parent, chain, tar, &mut verified),
+        None => snapshotter.apply(parent, chain, &mut verified),
+    };
     // The reader fails at its end if the layer is not what the configuration says; a driver that did not read so
     // far is made to.
     let read = io::copy(&mut verified, &mut io::sink());
@@ -103,7 +114,7 @@ fn apply(snapshotter: &dyn Snapshotter, plan: &LayerPlan, plain: Pieces) -> Resu
     Ok(())
 }
 
-fn failed(plan: &LayerPlan, error: &io::Error) -> ImageError {
+pub(crate) fn failed(plan: &LayerPlan, error: &io::Error) -> ImageError {
     ImageError::Unpack { digest: plan.blob.digest.clone(), cause: error.to_string() }
 }
 
