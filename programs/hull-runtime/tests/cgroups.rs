@@ -62,6 +62,7 @@ fn update_takes_sizes_as_people_write_them() {
 fn ps_is_the_hosts() {
     let bundle = Bundle::new("sleep 12345");
     bundle.start();
+    bundle.wait_for_program("sleep");
     let table = bundle.ok(&["ps", "ID"]);
     assert!(table.lines().next().unwrap().contains("PID") && table.contains("sleep 12345"), "{table}");
     let own = bundle.ok(&["ps", "ID", "-o", "pid,args"]);

@@ -42,8 +42,7 @@ fn spec_runtime_state_has_its_properties() {
     assert_eq!(state["id"], bundle.id.as_str());
     assert_eq!(state["bundle"], bundle.directory.path().to_str().unwrap());
     assert_eq!(state["annotations"]["a"], "b");
-    let pid = state["pid"].as_u64().unwrap();
-    assert!(fs::read(format!("/proc/{pid}/cmdline")).unwrap().starts_with(b"sleep\0"));
+    assert_eq!(state["pid"], bundle.wait_for_program("sleep"));
     bundle.ok(&["kill", "ID", "KILL"]);
     bundle.wait_for("stopped");
     // It is required for created and running only.

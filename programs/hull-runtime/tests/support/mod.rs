@@ -193,6 +193,19 @@ impl Bundle {
         panic!("never became {status}: {}", self.state());
     }
 
+    /// Waits until the container's first process executes `program`: `start` returns before it does.
+    pub fn wait_for_program(&self, program: &str) -> u64 {
+        let pid = self.state()["pid"].as_u64().unwrap();
+        let first = format!("{program}\0");
+        for _ in 0..500 {
+            if fs::read(format!("/proc/{pid}/cmdline")).unwrap().starts_with(first.as_bytes()) {
+                return pid;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("{pid} never executed {program}");
+    }
+
     pub fn assert_nothing_left(&self) {
         assert!(!self.state_root().join(&self.id).exists());
         for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
