@@ -29,6 +29,24 @@ while True:
     threading.Thread(target=carry, args=(other, client, True), daemon=True).start()
 "#;
 
+// A proxy that knows one way, to the registry, and whom it lets through.
+const PROXY: &str = r#"
+import http.server, shutil, sys, urllib.request
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        open(sys.argv[1], "a").write(f"{self.command} {self.path} {self.headers['Proxy-Authorization']}\n")
+        host, path = self.path[len("http://"):].split("/", 1)
+        headers = {name: ",".join(self.headers.get_all(name)) for name in self.headers if name.lower() != "host"}
+        request = urllib.request.Request("http://127.0.0.1:5000/" + path, method=self.command, headers=headers)
+        with urllib.request.urlopen(request) as answer:
+            self.send_response(answer.status)
+            for header in answer.getheaders(): self.send_header(*header)
+            self.end_headers()
+            if self.command != "HEAD": shutil.copyfileobj(answer, self.wfile)
+    do_HEAD = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", 3128), Handler).serve_forever()
+"#;
+
 /// A process of the world's that ends with its value.
 struct Running(Child);
 
@@ -118,6 +136,38 @@ fn a_private_registry_takes_and_gives_images() {
         );
         drop(registry);
     });
+}
+
+#[test]
+fn registries_are_asked_through_the_proxy() {
+    let world =
+        World::bare(&["--insecure-registry", "r.invalid:5000", "--insecure-registry", "no.invalid:5000"]);
+    world.start_registry("");
+    let log = world.directory().join("asked");
+    let mut command = world.command("python3");
+    command.args(["-c", PROXY]).arg(&log).stdout(Stdio::null()).stderr(Stdio::null());
+    let proxy = Running(command.spawn().unwrap());
+    eventually("the proxy listens", 10, || {
+        (world.sh("curl -s -o /dev/null http://127.0.0.1:3128/").code != 7).then_some(())
+    });
+    let flags = ["--http-proxy", "http://ann:secret@127.0.0.1:3128", "--no-proxy", "no.invalid:5000"];
+    world.start_daemon_with(&flags.map(str::to_owned));
+    world.hull(&["pull", "-q", "r.invalid:5000/library/busybox"]).ok();
+    let asked = std::fs::read_to_string(&log).unwrap();
+    let blob = "GET http://r.invalid:5000/v2/library/busybox/blobs/sha256:";
+    assert!(asked.contains(blob) && asked.contains(" Basic YW5uOnNlY3JldA==\n"), "{asked}");
+    // What is excepted is not known here, and loopback is asked directly.
+    let failed = world.hull(&["pull", "-q", "no.invalid:5000/library/busybox"]).expect_code(1).stderr;
+    assert!(failed.contains("lookup no.invalid"), "{failed}");
+    world.hull(&["pull", "-q", "127.0.0.1:5000/library/redis"]).ok();
+    let asked = std::fs::read_to_string(&log).unwrap();
+    assert!(!asked.contains("no.invalid") && !asked.contains("redis"), "{asked}");
+    // Nobody is shown who asks.
+    let info = world.docker(&["info"]).ok();
+    assert!(info.contains(" HTTP Proxy: http://xxxxx:xxxxx@127.0.0.1:3128\n"), "{info}");
+    assert!(info.contains(" No Proxy: no.invalid:5000\n") && !info.contains("secret"), "{info}");
+    assert!(!world.daemon_log().contains("secret"), "{}", world.daemon_log());
+    drop(proxy);
 }
 
 #[test]

@@ -165,9 +165,9 @@ fn info(config: &Config, id: String, driver: &str, runtime_binary: &Path, host: 
         ncpu: host.processors,
         mem_total: host.memory,
         docker_root_dir: config.data_root.display().to_string(),
-        http_proxy: masked(&config.http_proxy, "HTTP_PROXY"),
-        https_proxy: masked(&config.https_proxy, "HTTPS_PROXY"),
-        no_proxy: config.no_proxy.clone().or_else(|| std::env::var("NO_PROXY").ok()).unwrap_or_default(),
+        http_proxy: masked(&proxy(&config.http_proxy, "HTTP_PROXY")),
+        https_proxy: masked(&proxy(&config.https_proxy, "HTTPS_PROXY")),
+        no_proxy: proxy(&config.no_proxy, "NO_PROXY"),
         name: host.name.clone(),
         labels: config.labels.clone(),
         experimental_build: config.experimental,
@@ -266,14 +266,19 @@ fn pools(config: &Config) -> Option<Vec<AddressPool>> {
     (!pools.is_empty()).then_some(pools)
 }
 
-/// A proxy as set or as in the environment, without the password.
-fn masked(set: &Option<String>, variable: &str) -> String {
-    let proxy = set.clone().or_else(|| std::env::var(variable).ok()).unwrap_or_default();
-    match (proxy.find("://"), proxy.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => {
-            format!("{}xxxxx:xxxxx{}", &proxy[..scheme + 3], &proxy[at..])
-        }
-        _ => proxy,
+/// What is set of proxies, or as it is in the environment, where small letters serve as well.
+fn proxy(set: &Option<String>, variable: &str) -> String {
+    let own = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let found = set.clone().or_else(|| own(variable)).or_else(|| own(&variable.to_ascii_lowercase()));
+    found.unwrap_or_default()
+}
+
+/// A proxy's address without user and password.
+fn masked(proxy: &str) -> String {
+    let after_scheme = proxy.find("://").map_or(0, |at| at + 3);
+    match proxy[after_scheme..].rfind('@') {
+        Some(at) => format!("{}xxxxx:xxxxx{}", &proxy[..after_scheme], &proxy[after_scheme + at..]),
+        None => proxy.to_owned(),
     }
 }
 
@@ -372,6 +377,13 @@ mod tests {
         );
         let host = Host::read();
         assert!(host.memory > 0 && host.processors > 0 && !host.kernel.is_empty());
-        assert_eq!(masked(&Some("http://u:p@h:1".into()), "X"), "http://xxxxx:xxxxx@h:1");
+        for (address, shown) in [
+            ("http://u:p@h:1", "http://xxxxx:xxxxx@h:1"),
+            ("u:p@h:1", "xxxxx:xxxxx@h:1"),
+            ("http://h:1/", "http://h:1/"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(address), shown);
+        }
     }
 }

@@ -68,6 +68,8 @@ fn registry_config(config: &Config) -> hull_registry_client::Config {
             hull_types::Platform::host().architecture
         ),
         stall: None,
+        // What the configuration says of them is in the environment by now.
+        proxies: hull_registry_client::Proxies::from_environment(),
     }
 }
 

@@ -19,6 +19,9 @@ const PIECE: u64 = 16 << 20;
 const CONNECTIONS: usize = 4;
 /// Chunks between the network and the writing thread.
 const QUEUE: usize = 8;
+/// What has to arrive between two breaks for the first not to count, in bytes: a transfer that gets on is tried for as
+/// long as it does.
+const GAIN: u64 = 256 << 10;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// One blob's way in.
@@ -26,7 +29,7 @@ pub(crate) struct Download<'a> {
     pub(crate) repository: &'a Repository,
     pub(crate) wanted: &'a Descriptor,
     pub(crate) partial: &'a Partial,
-    /// How often a broken transfer is tried.
+    /// How often a broken transfer is tried that does not get on.
     pub(crate) attempts: u32,
     /// Where free slots are, for pieces in parallel.
     pub(crate) slots: &'a Semaphore,
@@ -102,7 +105,12 @@ impl Download<'_> {
     async fn part(&self, from: u64, to: u64, arrived: &AtomicU64) -> Result<Served> {
         let (mut at, mut tried) = (from, 1);
         loop {
-            match self.transfer(&mut at, to, arrived).await {
+            let before = at;
+            let outcome = self.transfer(&mut at, to, arrived).await;
+            if at - before >= GAIN {
+                tried = 1;
+            }
+            match outcome {
                 Ok(served) => return Ok(served),
                 Err(broken) if broken.temporary && tried < self.attempts => {
                     self.pause(broken, tried).await?;

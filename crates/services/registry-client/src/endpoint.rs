@@ -95,10 +95,7 @@ impl Insecure {
     pub(crate) fn parse(entries: &[String]) -> Self {
         let mut parsed = Self::default();
         for entry in entries {
-            let network = entry.split_once('/').and_then(|(address, length)| {
-                Some((address.parse::<IpAddr>().ok()?, length.parse::<u8>().ok()?))
-            });
-            match network {
+            match network(entry) {
                 Some(network) => parsed.networks.push(network),
                 None => parsed.hosts.push(entry.to_ascii_lowercase()),
             }
@@ -132,7 +129,13 @@ pub(crate) fn host_of(authority: &str) -> &str {
     }
 }
 
-fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {
+/// A network in CIDR notation.
+pub(crate) fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) = text.split_once('/')?;
+    Some((address.parse().ok()?, length.parse().ok()?))
+}
+
+pub(crate) fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {
     let same = |a: &[u8], b: &[u8]| {
         let (whole, bits) = (usize::from(length / 8), length % 8);
         let mask = !(0xff_u8.checked_shr(u32::from(bits)).unwrap_or(0));

@@ -15,11 +15,12 @@
 //!   https opens no other way.
 //! - Credentials go to the registry they are for, or to the token server it names over https (over http only on the
 //!   registry's own host); never to mirrors, to redirects' targets on other hosts, or to a descriptor's `urls`.
+//! - A server that says nothing, or next to nothing, is given up: no request lasts for ever.
 //! - Documents are bounded: manifests 4 MiB, tokens and errors 1 MiB. Manifests are verified by digest here; blobs
 //!   are streams, which the reader verifies.
 //!
 //! TLS is rustls with ring, roots come from the system's store (`ca-certificates`) and `<certs_dir>/<host:port>/`
-//! (`*.crt`, `*.cert` with `*.key`). Proxies come from the environment, loopback excepted.
+//! (`*.crt`, `*.cert` with `*.key`). [`Proxies`] are told as Go's programs are; loopback is never behind one.
 //!
 //! It must not know content stores, snapshots, or the Engine API.
 
@@ -28,6 +29,7 @@ mod endpoint;
 mod error;
 mod hosts;
 mod login;
+mod proxy;
 mod push;
 mod repository;
 mod search;
@@ -35,6 +37,7 @@ mod token;
 mod transport;
 
 pub use error::RegistryError;
+pub use proxy::Proxies;
 pub use push::{Begun, Payload, Sent, Upload};
 pub use repository::{Blob, MANIFEST_LIMIT, Repository, Resolved};
 pub use search::Found;
@@ -44,7 +47,7 @@ use hull_types::ImageRef;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use transport::Transport;
+use transport::{Incoming, Transport};
 
 /// How registries are reached.
 #[derive(Debug, Clone, Default)]
@@ -59,8 +62,10 @@ pub struct Config {
     pub certs_dir: Option<PathBuf>,
     /// What Hull calls itself.
     pub user_agent: String,
-    /// How long a connection may say nothing before it counts as broken; a minute where nothing is set.
+    /// How long a connection may say next to nothing before it counts as broken; a minute where nothing is set.
     pub stall: Option<std::time::Duration>,
+    /// What stands between here and there.
+    pub proxies: Proxies,
 }
 
 /// Credentials for one registry.
@@ -98,19 +103,18 @@ pub struct Registry {
 
 /// Bytes on their way here, from [`Registry::fetch`].
 pub struct Fetched {
-    url: reqwest::Url,
-    response: reqwest::Response,
+    length: Option<u64>,
+    body: Incoming,
 }
 
 impl Fetched {
     /// How many there are, where the server says so.
     pub fn length(&self) -> Option<u64> {
-        self.response.content_length()
+        self.length
     }
     /// The next of them; none after the last.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, RegistryError> {
-        let piece = self.response.chunk().await;
-        piece.map_err(|error| transport::broken(&reqwest::Method::GET, &self.url, &error))
+        self.body.next().await
     }
 }
 
@@ -142,15 +146,13 @@ impl Registry {
         let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(parsed) = parsed else { return Err(RegistryError::Address(url.into())) };
         let get = reqwest::Method::GET;
-        let response = self
-            .transport
-            .send(get.clone(), parsed.clone(), Default::default(), None, &transport::Trust::default())
-            .await?;
+        let response =
+            self.transport.send(get, parsed, Default::default(), None, &transport::Trust::default()).await?;
         let status = response.status().as_u16();
         if status >= 400 {
             return Err(RegistryError::Fetch { url: url.into(), status });
         }
-        Ok(Fetched { url: parsed, response })
+        Ok(Fetched { length: response.content_length(), body: self.transport.incoming(response) })
     }
     /// Searches an index (`docker search`): Docker's, or that of the registry which the term begins with.
     pub async fn search(
@@ -200,12 +202,11 @@ async fn by_address(transport: &Transport, domain: &str) -> bool {
     }
 }
 
-async fn read_limited(mut response: reqwest::Response, limit: u64) -> Result<Vec<u8>, RegistryError> {
+async fn read_limited(response: reqwest::Response, limit: u64) -> Result<Vec<u8>, RegistryError> {
     let url = response.url().clone();
+    let mut body = Incoming::new(response, transport::STALL);
     let mut bytes = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| transport::broken(&reqwest::Method::GET, &url, &error))?
-    {
+    while let Some(chunk) = body.next().await? {
         if (bytes.len() + chunk.len()) as u64 > limit {
             let cause = format!("more than {limit} bytes");
             return Err(RegistryError::Answer { url: url.to_string(), cause });

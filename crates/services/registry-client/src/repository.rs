@@ -4,7 +4,7 @@ use crate::challenge::{self, Challenge};
 use crate::endpoint::{Capabilities, Endpoint};
 use crate::error::{RegistryError, codes};
 use crate::token::{self, Authorization, Tokens};
-use crate::transport::{Transport, Trust, broken, verb};
+use crate::transport::{Incoming, Transport, Trust, verb};
 use crate::{Auth, endpoints, read_limited};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -240,7 +240,7 @@ impl Repository {
         let url = self.url(&endpoint, "blobs", wanted.digest.as_str())?;
         let response = self.ask(&endpoint, Method::GET, &url, part.header()).await?;
         if let Some(blob) = part.opened(&response) {
-            return Ok(blob.of(response));
+            return Ok(blob.of(self.transport().incoming(response)));
         }
         let refusal = self.refusal(response, &Method::GET, None).await;
         match self.foreign(wanted, part).await {
@@ -258,7 +258,7 @@ impl Repository {
                 self.shared.transport.send(Method::GET, url, part.header(), None, &Trust::default()).await;
             let Ok(response) = sent else { continue };
             if let Some(blob) = part.opened(&response) {
-                return Some(blob.of(response));
+                return Some(blob.of(self.transport().incoming(response)));
             }
         }
         None
@@ -474,17 +474,12 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(self, response: Response) -> Blob {
-        let url = response.url().clone();
-        let chunks = stream::unfold(Some(response), move |response| {
-            let url = url.clone();
-            async move {
-                let mut response = response?;
-                match response.chunk().await {
-                    Ok(Some(chunk)) => Some((Ok(chunk), Some(response))),
-                    Ok(None) => None,
-                    Err(error) => Some((Err(broken(&Method::GET, &url, &error)), None)),
-                }
+    fn of(self, body: Incoming) -> Blob {
+        let chunks = stream::unfold(Some(body), |body| async move {
+            let mut body = body?;
+            match body.next().await {
+                Ok(chunk) => chunk.map(|chunk| (Ok(chunk), Some(body))),
+                Err(error) => Some((Err(error), None)),
             }
         });
         Blob { offset: self.offset, whole: self.whole, stream: chunks.boxed() }

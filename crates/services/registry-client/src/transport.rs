@@ -1,22 +1,24 @@
 //! HTTP: clients, certificates, redirects, and what a broken connection is called.
 
 use crate::Config;
-use crate::endpoint::{Insecure, authority, host_of};
+use crate::endpoint::{Insecure, authority};
 use crate::error::RegistryError;
 use crate::token::Tokens;
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE};
 use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode, Url};
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// See [`Config::stall`].
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const STALL: Duration = Duration::from_secs(60);
+/// What has to come in that time, in bytes: a modem of 1985 was faster.
+const LEAST: u64 = 16 << 10;
 const REDIRECTS: usize = 10;
 
 pub(crate) struct Transport {
@@ -75,7 +77,7 @@ impl Transport {
                 false => self.client(&url, &Trust::lax(self.insecure.covers(&authority(&url))), false)?,
             };
             let request = client.request(method.clone(), url.clone()).headers(headers.clone());
-            let response = request.send().await.map_err(|error| broken(&method, &url, &error))?;
+            let response = request.send().await.map_err(|error| self.unsent(&method, &url, &error))?;
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
@@ -108,7 +110,7 @@ impl Transport {
     ) -> Result<Response, RegistryError> {
         let request = self.client(&url, trust, false)?.post(url.clone());
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
-        request.send().await.map_err(|error| broken(&Method::POST, &url, &error))
+        request.send().await.map_err(|error| self.unsent(&Method::POST, &url, &error))
     }
 
     /// Sends one request with a body, following no redirect: the body is read once. Answers may take as long as
@@ -122,7 +124,17 @@ impl Transport {
         trust: &Trust,
     ) -> Result<Response, RegistryError> {
         let request = self.client(url, trust, true)?.request(method.clone(), url.clone());
-        request.headers(headers).body(body).send().await.map_err(|error| broken(&method, url, &error))
+        let sent = request.headers(headers).body(body).send().await;
+        sent.map_err(|error| self.unsent(&method, url, &error))
+    }
+
+    /// The answer's body.
+    pub(crate) fn incoming(&self, response: Response) -> Incoming {
+        Incoming::new(response, self.config.stall.unwrap_or(STALL))
+    }
+
+    fn unsent(&self, method: &Method, url: &Url, error: &reqwest::Error) -> RegistryError {
+        broken(method, url, self.config.proxies.of(url), error)
     }
 
     // One client a host: each has that host's certificates, and its pool of connections.
@@ -144,13 +156,13 @@ impl Transport {
             .connect_timeout(CONNECT_TIMEOUT)
             .tls_danger_accept_invalid_certs(trust.insecure);
         if !patient {
-            builder = builder.read_timeout(self.config.stall.unwrap_or(READ_TIMEOUT));
+            builder = builder.read_timeout(self.config.stall.unwrap_or(STALL));
         }
-        let host = host_of(authority);
-        // As Go's ProxyFromEnvironment: loopback is never behind a proxy.
-        if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
-            builder = builder.no_proxy();
-        }
+        let proxies = self.config.proxies.clone();
+        builder = match proxies.is_empty() {
+            true => builder.no_proxy(),
+            false => builder.proxy(reqwest::Proxy::custom(move |url| proxies.of(url).cloned())),
+        };
         let own = self.config.certs_dir.as_ref().map(|all| all.join(authority)).filter(|own| own.is_dir());
         if let Some(directory) = own {
             for certificate in roots(&directory)? {
@@ -171,6 +183,52 @@ impl Transport {
         builder
             .build()
             .map_err(|error| RegistryError::Client { host: authority.into(), cause: innermost(&error) })
+    }
+}
+
+/// A body on its way here, from a server that has to keep going.
+pub(crate) struct Incoming {
+    response: Response,
+    pace: Pace,
+}
+
+impl Incoming {
+    /// `stall` is how long the server may say next to nothing.
+    pub(crate) fn new(response: Response, stall: Duration) -> Self {
+        Self { response, pace: Pace { stall, waited: Duration::ZERO, came: 0 } }
+    }
+    /// The next piece; none after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        let begun = Instant::now();
+        let chunk = self.response.chunk().await;
+        let url = self.response.url();
+        let chunk = chunk.map_err(|error| broken(&Method::GET, url, None, &error))?;
+        let length = chunk.as_ref().map_or(u64::MAX, |chunk| chunk.len() as u64);
+        if self.pace.holds(begun.elapsed(), length) {
+            return Ok(chunk);
+        }
+        let cause = format!("fewer than {LEAST} bytes came in {:?}", self.pace.stall);
+        Err(RegistryError::Transport { method: "Get", url: url.to_string(), cause, tls: false })
+    }
+}
+
+/// A server that is slow is borne with, one that sends a byte now and then is not: it would never be done. Only time
+/// spent waiting for it counts.
+struct Pace {
+    stall: Duration,
+    waited: Duration,
+    came: u64,
+}
+
+impl Pace {
+    fn holds(&mut self, waited: Duration, came: u64) -> bool {
+        (self.waited, self.came) = (self.waited + waited, self.came.saturating_add(came));
+        if self.waited < self.stall {
+            return true;
+        }
+        let enough = self.came >= LEAST;
+        (self.waited, self.came) = (Duration::ZERO, 0);
+        enough
     }
 }
 
@@ -243,15 +301,13 @@ pub(crate) fn verb(method: &Method) -> &'static str {
 }
 
 /// A failed request as an error, in the words that Go programs (and so Docker's users) know.
-pub(crate) fn broken(method: &Method, url: &Url, error: &reqwest::Error) -> RegistryError {
+fn broken(method: &Method, url: &Url, proxy: Option<&Url>, error: &reqwest::Error) -> RegistryError {
     let cause = innermost(error);
-    let (cause, tls) = describe(url, &cause, error);
+    let (cause, tls) = describe(url, proxy, &cause, error);
     RegistryError::Transport { method: verb(method), url: url.to_string(), cause, tls }
 }
 
-fn describe(url: &Url, cause: &str, error: &reqwest::Error) -> (String, bool) {
-    let place =
-        format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0));
+fn describe(url: &Url, proxy: Option<&Url>, cause: &str, error: &reqwest::Error) -> (String, bool) {
     if cause.contains("InvalidContentType") {
         return ("http: server gave HTTP response to HTTPS client".into(), true);
     }
@@ -266,15 +322,27 @@ fn describe(url: &Url, cause: &str, error: &reqwest::Error) -> (String, bool) {
         return ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)".into(), false);
     }
     if error.is_connect() {
-        if cause.starts_with("Connection refused") {
-            return (format!("dial tcp {place}: connect: connection refused"), false);
-        }
-        if cause.contains("failed to lookup address") || cause.contains("dns error") {
-            let host = url.host_str().unwrap_or_default();
-            return (format!("dial tcp: lookup {host}: no such host ({cause})"), false);
-        }
+        let text = unconnected(proxy.unwrap_or(url), cause);
+        return (if proxy.is_some() { format!("proxyconnect tcp: {text}") } else { text }, false);
     }
     (cause.to_owned(), false)
+}
+
+// Why nobody could be spoken to at `to`, a registry or the proxy before it.
+fn unconnected(to: &Url, cause: &str) -> String {
+    let host = to.host_str().unwrap_or_default();
+    match cause {
+        _ if cause.starts_with("Connection refused") => {
+            let port = to.port_or_known_default().unwrap_or(0);
+            format!("dial tcp {host}:{port}: connect: connection refused")
+        }
+        _ if cause.contains("failed to lookup address") || cause.contains("dns error") => {
+            format!("dial tcp: lookup {host}: no such host ({cause})")
+        }
+        "tunnel error: proxy authorization required" => "Proxy Authentication Required".into(),
+        "tunnel error: unsuccessful" => format!("the proxy {host} refuses to connect to it"),
+        _ => cause.to_owned(),
+    }
 }
 
 fn innermost(error: &reqwest::Error) -> String {
@@ -285,4 +353,26 @@ fn innermost(error: &reqwest::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_is_borne_with_and_trickling_is_not() {
+        let pace = || Pace { stall: Duration::from_secs(60), waited: Duration::ZERO, came: 0 };
+        let second = Duration::from_secs(1);
+        let mut trickling = pace();
+        assert!((0..59).all(|_| trickling.holds(second, 1)));
+        assert!(!trickling.holds(second, 1));
+        let mut slow = pace();
+        assert!((0..600).all(|_| slow.holds(second, 300)));
+        // What a minute long came fast is no credit for the next.
+        let mut stalling = pace();
+        assert!((0..60).all(|_| stalling.holds(second, 1 << 20)));
+        assert!(!(0..60).all(|_| stalling.holds(second, 1)));
+        // The end is no trickle, however long it took.
+        assert!(pace().holds(60 * second, u64::MAX));
+    }
 }

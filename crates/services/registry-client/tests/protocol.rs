@@ -5,7 +5,7 @@ mod server;
 
 use futures::StreamExt;
 use hull_errors::{HasKind, Kind};
-use hull_registry_client::{Auth, Config, Registry, RegistryError};
+use hull_registry_client::{Auth, Config, Proxies, Registry, RegistryError};
 use hull_types::oci::image::{Descriptor, media_type};
 use hull_types::{Digest, ImageRef};
 use server::{Answer, Request, Server};
@@ -341,6 +341,63 @@ async fn a_server_that_says_nothing_more_is_given_up() {
     let error = read(repository.blob(&blob(&data), 0).await.unwrap()).await.unwrap_err();
     // So it is tried again, from where it stood still.
     assert!(error.is_temporary(), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_trickles_is_given_up() {
+    let data = vec![7; 100_000];
+    let served = data.clone();
+    let server = Server::start(move |request| match request.target.contains("/blobs/") {
+        false => manifest(),
+        true => Answer { trickle_after: Some(40_000), ..Answer::new(200, served.clone()) },
+    })
+    .await;
+    let stall = Some(std::time::Duration::from_secs(2));
+    let config = Config { user_agent: "hull-test".into(), stall, ..Config::default() };
+    let image = name(&server, "a:1");
+    let repository = Registry::new(config).repository(&image, None);
+    repository.resolve(&image).await.unwrap();
+    // It would take days, and no read of it ever stalls.
+    let error = read(repository.blob(&blob(&data), 0).await.unwrap()).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+}
+
+#[tokio::test]
+async fn plain_requests_go_through_the_proxy() {
+    let proxy = Server::start(|_| manifest()).await;
+    let own = Server::start(|_| manifest()).await;
+    let behind = |no: &str| {
+        let proxies = Proxies::new(&format!("ann:se%20cret@{}", proxy.address), "", no);
+        let insecure = vec!["r.invalid:5000".into()];
+        Registry::new(Config { proxies, insecure, ..Config::default() })
+    };
+    let image: ImageRef = "r.invalid:5000/a:1".parse().unwrap();
+    behind("other.invalid").repository(&image, None).resolve(&image).await.unwrap();
+    let seen = &proxy.requests()[0];
+    // The whole address, as proxies are asked, and who asks.
+    assert_eq!(seen.target, "http://r.invalid:5000/v2/a/manifests/1");
+    assert_eq!(seen.header("proxy-authorization"), "Basic YW5uOnNlIGNyZXQ=");
+    // Not what it is not for, nor loopback.
+    let error = behind(".invalid:5000").repository(&image, None).resolve(&image).await.unwrap_err();
+    assert!(error.to_string().contains("lookup r.invalid"), "{error}");
+    let image = name(&own, "a:1");
+    behind("").repository(&image, None).resolve(&image).await.unwrap();
+    assert_eq!((proxy.requests().len(), own.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let proxies = Proxies::new("", &address, "");
+    let registry = Registry::new(Config { proxies, ..Config::default() });
+    let image: ImageRef = "r.invalid/a:1".parse().unwrap();
+    let error = registry.repository(&image, None).resolve(&image).await.unwrap_err();
+    let expected = format!(
+        "Head \"https://r.invalid/v2/a/manifests/1\": proxyconnect tcp: dial tcp {address}: connect: connection refused"
+    );
+    assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use hull_errors::{HasKind, Kind};
-use hull_registry_client::{Config, Registry, RegistryError};
+use hull_registry_client::{Config, Proxies, Registry, RegistryError};
 use hull_types::ImageRef;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -29,10 +29,10 @@ fn openssl(directory: &Path, arguments: &str) {
 }
 
 // A certificate authority, and certificates of its for the server and for a client.
-fn certificates(directory: &Path, address: &str) {
+fn certificates(directory: &Path, subject: &str) {
     let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     openssl(directory, &format!("req -x509 {new_key} -keyout ca.key -out ca.crt -days 2 -subj /CN=test-ca"));
-    std::fs::write(directory.join("server.ext"), format!("subjectAltName=IP:{address}")).unwrap();
+    std::fs::write(directory.join("server.ext"), format!("subjectAltName={subject}")).unwrap();
     std::fs::write(directory.join("client.ext"), "extendedKeyUsage=clientAuth").unwrap();
     for name in ["server", "client"] {
         openssl(directory, &format!("req {new_key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
@@ -84,7 +84,7 @@ async fn ask(config: Config, server: &str) -> RegistryError {
 async fn trust_is_what_the_administrator_gave() {
     let Some(address) = address().map(|address| address.to_string()) else { return };
     let directory = tempfile::tempdir().unwrap();
-    certificates(directory.path(), &address);
+    certificates(directory.path(), &format!("IP:{address}"));
     let server = serve(directory.path(), &address, false).await;
 
     let error = ask(Config::default(), &server).await;
@@ -110,6 +110,56 @@ async fn trust_is_what_the_administrator_gave() {
     assert!(matches!(ask(with_certs(), &private).await, RegistryError::Certificates { .. }));
     std::fs::copy(directory.path().join("client.key"), own.join("client.key")).unwrap();
     assert_eq!(ask(with_certs(), &private).await.kind(), Kind::NotFound);
+}
+
+// A proxy that leads every tunnel to `to`, and the requests for tunnels that it got; those without a password are refused.
+async fn tunnels(to: String) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (bound, asked) = (listener.local_addr().unwrap().to_string(), Arc::<Mutex<Vec<String>>>::default());
+    let log = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else { break };
+                head.push(byte);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let known = head.to_lowercase().contains("\r\nproxy-authorization: basic yw5uonb3\r\n");
+            log.lock().unwrap().push(head);
+            if !known {
+                let _ = stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await;
+                continue;
+            }
+            let mut server = tokio::net::TcpStream::connect(&to).await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await;
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut server).await });
+        }
+    });
+    (bound, asked)
+}
+
+#[tokio::test]
+async fn a_registry_behind_a_proxy_is_trusted_as_any() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path(), "DNS:r.invalid");
+    let server = serve(directory.path(), "127.0.0.1", false).await;
+    let (proxy, asked) = tunnels(server).await;
+    let certs = directory.path().join("certs.d");
+    let behind = |user: &str| {
+        let proxies = Proxies::new("", &format!("http://{user}{proxy}"), "");
+        Config { certs_dir: Some(certs.clone()), proxies, ..Config::default() }
+    };
+    let error = ask(behind("ann:pw@"), "r.invalid").await;
+    assert!(error.to_string().contains("x509: certificate signed by unknown authority"), "{error}");
+    std::fs::create_dir_all(certs.join("r.invalid")).unwrap();
+    std::fs::copy(directory.path().join("ca.crt"), certs.join("r.invalid/ca.crt")).unwrap();
+    // The manifest is "not found" by the registry's own word, which came through the tunnel.
+    assert_eq!(ask(behind("ann:pw@"), "r.invalid").await.kind(), Kind::NotFound);
+    let error = ask(behind(""), "r.invalid").await.to_string();
+    assert!(error.ends_with("proxyconnect tcp: Proxy Authentication Required"), "{error}");
+    let asked = asked.lock().unwrap();
+    assert!(asked.iter().all(|head| head.starts_with("CONNECT r.invalid:443 HTTP/1.1\r\n")), "{asked:?}");
 }
 
 #[tokio::test]

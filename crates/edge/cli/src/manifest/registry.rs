@@ -6,7 +6,7 @@ use crate::credentials;
 use crate::failure::Failure;
 use crate::session::Session;
 use futures::TryStreamExt;
-use hull_registry_client::{Auth, Config, MANIFEST_LIMIT, Registry, RegistryError, Repository};
+use hull_registry_client::{Auth, Config, MANIFEST_LIMIT, Proxies, Registry, RegistryError, Repository};
 use hull_types::oci::image::{Descriptor, ImageConfig, Index, Manifest, media_type};
 use hull_types::{ImageRef, Platform};
 use std::path::Path;
@@ -28,6 +28,7 @@ pub fn access(name: &ImageRef, insecure: bool) -> Registry {
         insecure: listed,
         certs_dir: Some(certificates.into()),
         user_agent: format!("hull/{}", env!("CARGO_PKG_VERSION")),
+        proxies: Proxies::from_environment(),
         ..Config::default()
     })
 }

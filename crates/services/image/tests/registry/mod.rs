@@ -187,6 +187,10 @@ pub mod proxy {
         None,
         /// The first connection that carries so many bytes to the client ends there.
         CutOnce(usize),
+        /// Every connection ends after so many bytes.
+        Cut(usize),
+        /// The first connection that carries so many bytes goes on with a byte now and then.
+        TrickleOnce(usize),
         /// The first connection that carries so many bytes says nothing more.
         StallOnce(usize),
         /// Every connection says nothing more after so many bytes.
@@ -248,6 +252,17 @@ pub mod proxy {
                     if carried + read > limit && cuts.fetch_add(1, Ordering::Relaxed) == 0 =>
                 {
                     break;
+                }
+                Fault::Cut(limit) if carried + read > limit => break,
+                Fault::TrickleOnce(limit)
+                    if carried + read > limit && cuts.fetch_add(1, Ordering::Relaxed) == 0 =>
+                {
+                    for byte in &buffer[..read] {
+                        if to_client.write_u8(*byte).await.is_err() {
+                            break;
+                        }
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
                 }
                 Fault::StallOnce(limit)
                     if carried + read > limit && cuts.fetch_add(1, Ordering::Relaxed) == 0 =>

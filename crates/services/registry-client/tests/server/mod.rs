@@ -33,6 +33,8 @@ pub struct Answer {
     pub break_after: Option<usize>,
     /// Say nothing more after that, instead of closing.
     pub stall: bool,
+    /// Send a byte now and then after so many bytes of the body.
+    pub trickle_after: Option<usize>,
 }
 
 impl Answer {
@@ -123,8 +125,12 @@ async fn serve(
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await?;
     if request.method != "HEAD" {
-        let end = answer.break_after.unwrap_or(answer.body.len());
+        let end = answer.break_after.or(answer.trickle_after).unwrap_or(answer.body.len());
         stream.write_all(&answer.body[..end]).await?;
+        for byte in answer.body[end..].iter().filter(|_| answer.trickle_after.is_some()) {
+            stream.write_u8(*byte).await?;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
         if answer.stall {
             // Until the other side has had enough.
             stream.read_u8().await?;
