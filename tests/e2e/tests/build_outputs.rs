@@ -122,6 +122,43 @@ fn outputs_are_what_others_read() {
     let first = world.hull(&["push", "127.0.0.1:5001/own/app:1"]).ok();
     assert!(first.contains(meta["containerimage.digest"].as_str().unwrap()), "{first}");
 
+    // What is attested of it is told, and goes out and in with it.
+    let api = |path: &str| {
+        let curl =
+            format!("curl -sg --unix-socket {} 'http://x/v1.51/images/{path}'", world.socket().display());
+        json(&world, &curl)
+    };
+    let attested = || api("own/app:1/attestations?statement=1");
+    let told = api("127.0.0.1:5001/own/app:1/attestations");
+    assert_eq!(told[0]["PredicateType"], "https://slsa.dev/provenance/v0.2");
+    assert_eq!(told[0]["Descriptor"]["mediaType"], "application/vnd.in-toto+json");
+    assert!(told[0].get("Statement").is_none());
+    assert_eq!(
+        api("127.0.0.1:5001/own/app:1/attestations?type=https://spdx.dev/Document"),
+        Value::Array(vec![])
+    );
+    let manifests = &api("127.0.0.1:5001/own/app:1/json?manifests=1")["Manifests"];
+    assert_eq!((&manifests[0]["Kind"], &manifests[1]["Kind"]), (&"image".into(), &"attestation".into()));
+    assert_eq!(manifests[1]["AttestationData"]["For"], manifests[0]["ID"]);
+    assert_eq!(manifests[1]["Available"], true);
+    world.hull(&["tag", "127.0.0.1:5001/own/app:1", "own/app:1"]).ok();
+    let before = attested();
+    let subject = &before[0]["Statement"]["subject"][0]["digest"]["sha256"];
+    assert_eq!(format!("sha256:{}", subject.as_str().unwrap()), digest);
+    world.hull(&["save", "-o", &format!("{at}/all.tar"), "own/app:1"]).ok();
+    world.hull(&["rmi", "-f", id]).ok();
+    world.hull(&["load", "-q", "-i", &format!("{at}/all.tar")]).ok();
+    assert_eq!(attested(), before);
+    assert!(dockerd(&format!("load -i {at}/all.tar")).ok().contains("own/app:1"));
+    world.hull(&["pull", "-q", "127.0.0.1:5001/own/app:2"]).ok();
+
+    // The stock client's tree, and ours.
+    let plain =
+        format!("-H unix://{} image ls --tree | sed 's/\\x1b\\[[0-9;]*m//g'", world.socket().display());
+    let stock = world.sh(&format!("docker {plain}")).ok();
+    assert!(stock.contains("└─ linux/amd64"), "{stock}");
+    assert_eq!(world.sh(&format!("{} {plain}", world.program(Client::Hull).display())).ok(), stock);
+
     // Standard output, and what cannot be.
     let piped = format!(
         "{} -H unix://{} build -q -o - {} | tar t",

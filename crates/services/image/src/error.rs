@@ -24,6 +24,16 @@ pub enum ImageError {
         /// What was asked for.
         wanted: String,
     },
+    /// What is attested of an image did not come with it.
+    #[error(
+        "attestations of {name} ({digest}) are not here, only listed: a pull leaves them at the registry (`docker buildx imagetools inspect` shows them there)"
+    )]
+    NotKept {
+        /// The image.
+        name: String,
+        /// The manifest that holds them.
+        digest: Digest,
+    },
     /// An id's beginning that more than one image has.
     #[error("image id prefix {0:?} is ambiguous: more than one image begins with it")]
     Ambiguous(String),
@@ -124,6 +134,7 @@ impl HasKind for ImageError {
         match self {
             Self::NotLocal(_) | Self::NoTag(_) => Kind::NotFound,
             Self::NotFound(_) | Self::PlatformMismatch { .. } | Self::NoPlatform(_) => Kind::NotFound,
+            Self::NotKept { .. } => Kind::NotFound,
             Self::Ambiguous(_)
             | Self::Reference(_)
             | Self::TagWithDigest

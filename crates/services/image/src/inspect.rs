@@ -3,18 +3,21 @@
 use crate::Images;
 use crate::catalogue::{CONFIG_LIMIT, Record};
 use crate::error::Result;
+use crate::manifests::row_of;
 use crate::resolve;
 use hull_api_types::{ContainerConfig, DriverData, Empty, HistoryItem, ImageInspect, ImageMetadata, RootFs};
 use hull_types::ImageRef;
 use hull_types::oci::image::Execution;
 use std::collections::BTreeMap;
 
-pub(crate) fn inspect(images: &Images, name: &str) -> Result<ImageInspect> {
-    let (record, names) = {
+/// With `manifests`: every one that the name stands for.
+pub(crate) fn inspect(images: &Images, name: &str, manifests: bool) -> Result<ImageInspect> {
+    let (record, names, row) = {
         let state = images.catalogue().read();
-        let record = resolve::find(&state, name)?.record;
-        let names = state.names_of(&record.id);
-        (record, names)
+        let found = resolve::find(&state, name)?;
+        let names = state.names_of(&found.record.id);
+        let row = row_of(&state, &found.record, found.reference.as_ref()).cloned();
+        (found.record, names, row.filter(|_| manifests))
     };
     let raw = images.content().read(&record.id, CONFIG_LIMIT)?;
     let raw: serde_json::Value = serde_json::from_slice(&raw).unwrap_or_default();
@@ -26,6 +29,7 @@ pub(crate) fn inspect(images: &Images, name: &str) -> Result<ImageInspect> {
     let last_comment = || record.config.history.last().map(|step| step.comment.clone()).unwrap_or_default();
     Ok(ImageInspect {
         id: record.id.to_string(),
+        manifests: row.map(|row| images.manifests(&record, &row)).transpose()?.unwrap_or_default(),
         repo_tags: familiar(tags),
         repo_digests: familiar(digests),
         comment: Some(text("comment")).filter(|comment| !comment.is_empty()).unwrap_or_else(last_comment),

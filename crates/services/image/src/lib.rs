@@ -37,6 +37,7 @@ mod layers;
 mod list;
 mod load;
 mod make;
+mod manifests;
 mod packed;
 mod parcel;
 mod progress;
@@ -246,9 +247,9 @@ impl Images {
     pub fn list(&self, options: &ImageListOptions) -> Result<Vec<ImageSummary>> {
         list::list(self, options)
     }
-    /// `GET /images/{name}/json`.
-    pub fn inspect(&self, name: &str) -> Result<ImageInspect> {
-        inspect::inspect(self, name)
+    /// `GET /images/{name}/json`; with `manifests`, every one that the name stands for.
+    pub fn inspect(&self, name: &str, manifests: bool) -> Result<ImageInspect> {
+        inspect::inspect(self, name, manifests)
     }
     /// `GET /images/{name}/history`.
     pub fn history(&self, name: &str) -> Result<Vec<HistoryItem>> {

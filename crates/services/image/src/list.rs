@@ -4,6 +4,7 @@ use crate::Images;
 use crate::catalogue::{Record, State};
 use crate::error::Result;
 use crate::filters::{self, Age};
+use crate::manifests::row_of;
 use hull_api_types::{ImageListOptions, ImageSummary};
 use hull_types::{ChainId, ImageRef};
 use std::collections::HashMap;
@@ -46,6 +47,11 @@ pub(crate) fn list(images: &Images, options: &ImageListOptions) -> Result<Vec<Im
         }
         let mut summary = summarize(record, &shown);
         summary.containers = images.uses().count(&record.id) as i64;
+        if options.manifests
+            && let Some(row) = row_of(&state, record, None)
+        {
+            summary.manifests = images.manifests(record, row)?;
+        }
         summary.shared_size = shared.as_ref().map_or(-1, |shared| shared_size(record, shared));
         summaries.push(summary);
     }

@@ -11,6 +11,7 @@ use crate::Images;
 use crate::catalogue::{ImageRow, LayerRow, Record, ReferenceRow};
 use crate::error::{ImageError, Result};
 use crate::layers::{LayerPlan, plan};
+use crate::manifests::row_of;
 use crate::packed::{Packed, descriptor, pack, to_json};
 use crate::pull;
 use crate::resolve;
@@ -78,9 +79,7 @@ impl Making {
         let (record, row) = {
             let state = self.images.catalogue().read();
             let found = resolve::find(&state, image)?;
-            let named = found.reference.as_ref().and_then(|name| state.references.get(name));
-            let any = || state.references.values().find(|row| row.image == found.record.id);
-            let row = named.or_else(any).cloned();
+            let row = row_of(&state, &found.record, found.reference.as_ref()).cloned();
             (found.record, row)
         };
         for digest in &record.row.blobs {
@@ -104,7 +103,7 @@ impl Making {
         let id = packed.manifest.config.digest.clone();
         let names: Vec<ImageRef> = name.cloned().into_iter().collect();
         let target = packed.descriptor.clone();
-        self.finish(&packed, target, config.clone(), &names, &mut |_, _| Ok(()))?;
+        self.finish(&packed, target, config.clone(), &names, BTreeSet::new(), &mut |_, _| Ok(()))?;
         if let Some(name) = name {
             let record = self.images.catalogue().read().images.get(&id).cloned();
             self.images.event("tag", id.as_str(), &name.familiar(), record.as_deref());
@@ -119,21 +118,10 @@ impl Making {
         &self.images
     }
 
-    /// The same for an image whose configuration is a blob here. `target` is what its names stand for; `progress` is
-    /// told of each layer that is applied how many bytes of its blob were read.
+    /// The same for an image whose configuration is a blob here. `target` is what its names stand for; `further` are
+    /// blobs that stay as long as the image does; `progress` is told of each layer that is applied how many bytes of
+    /// its blob were read.
     pub(crate) fn finish(
-        &self,
-        packed: &Packed,
-        target: Descriptor,
-        config: ImageConfig,
-        names: &[ImageRef],
-        progress: &mut dyn FnMut(&LayerPlan, u64) -> Result<()>,
-    ) -> Result<()> {
-        self.finish_with(packed, target, config, names, BTreeSet::new(), progress)
-    }
-
-    /// The same, with further blobs that stay as long as the image does.
-    pub(crate) fn finish_with(
         &self,
         packed: &Packed,
         target: Descriptor,

@@ -7,6 +7,7 @@
 use crate::Images;
 use crate::catalogue::{Record, ReferenceRow, State};
 use crate::error::{ImageError, Result};
+use crate::manifests::{self, Whole};
 use crate::packed::{Packed, to_json};
 use crate::resolve;
 use hull_archive::{Entry, EntryKind, Writer};
@@ -34,6 +35,8 @@ struct Chosen {
     record: Arc<Record>,
     names: Vec<ImageRef>,
     packed: Packed,
+    // What the names stand for, if all of it is here.
+    whole: Option<Whole>,
 }
 
 /// One entry of `manifest.json`.
@@ -60,7 +63,9 @@ pub(crate) fn prepare(images: &Images, names: &[String], platform: Option<&Platf
                 }
                 None => {
                     let packed = images.packed(&record, row.as_ref())?;
-                    chosen.push(Chosen { record, names, packed });
+                    let whole = row.as_ref().filter(|_| platform.is_none());
+                    let whole = whole.map(|row| images.whole_index(row)).transpose()?.flatten();
+                    chosen.push(Chosen { record, names, packed, whole });
                 }
             }
         }
@@ -119,8 +124,18 @@ impl Saving {
             }
             blob(&self.images, &mut archive, &chosen.packed.manifest.config, &mut written)?;
         }
+        for whole in self.chosen.iter().filter_map(|chosen| chosen.whole.as_ref()) {
+            let texts = whole.manifests.iter().map(|(entry, text, _)| (entry, text));
+            for (entry, text) in texts.chain([(&whole.descriptor, &whole.document)]) {
+                if written.insert(entry.digest.clone()) {
+                    file(&mut archive, &place(&entry.digest), text)?;
+                }
+            }
+        }
         for chosen in &self.chosen {
-            for layer in &chosen.packed.manifest.layers {
+            let further = chosen.whole.iter().flat_map(|whole| &whole.manifests);
+            let further = further.flat_map(|(_, _, manifest)| manifests::parts(manifest));
+            for layer in chosen.packed.manifest.layers.iter().chain(further) {
                 blob(&self.images, &mut archive, layer, &mut written)?;
             }
         }
@@ -135,8 +150,13 @@ impl Saving {
     fn index(&self) -> Index {
         let mut manifests = Vec::new();
         for chosen in &self.chosen {
-            let mut entry = chosen.packed.descriptor.clone();
-            entry.platform = Some(chosen.record.config.platform());
+            let entry = match &chosen.whole {
+                Some(whole) => whole.descriptor.clone(),
+                None => {
+                    let platform = Some(chosen.record.config.platform());
+                    Descriptor { platform, ..chosen.packed.descriptor.clone() }
+                }
+            };
             for name in &chosen.names {
                 let mut named = entry.clone();
                 named.annotations.insert(CONTAINERD_NAME.into(), name.to_string());

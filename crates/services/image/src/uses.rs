@@ -23,6 +23,11 @@ impl Uses {
     pub fn count(&self, image: &Digest) -> usize {
         self.lock().values().filter(|(used, _)| used == image).count()
     }
+    /// The containers that stand on the image.
+    pub fn of(&self, image: &Digest) -> Vec<String> {
+        let table = self.lock();
+        table.iter().filter(|(_, (used, _))| used == image).map(|(id, _)| id.clone()).collect()
+    }
     /// Some container that stands on the image and runs (or does not).
     pub fn any(&self, image: &Digest, running: bool) -> Option<String> {
         let table = self.lock();

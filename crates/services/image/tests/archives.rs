@@ -126,7 +126,7 @@ fn the_form_of_docker_20_loads_with_links_in_it() {
     files.retain(|file| file.0 != "manifest.json");
     files.insert(0, ("manifest.json".into(), EntryKind::File, manifest.to_string().into_bytes()));
     assert_eq!(load(&engine, &pack(&files)).unwrap(), "Loaded image: twice:1\n");
-    assert_eq!(engine.images.inspect("twice:1").unwrap().root_fs.layers.len(), 2);
+    assert_eq!(engine.images.inspect("twice:1", false).unwrap().root_fs.layers.len(), 2);
     // A name that was another image's moves.
     let layer = tar(&[file("y", "text")]);
     let before = engine.images.resolve("twice:1", None).unwrap().id;
@@ -273,7 +273,7 @@ fn an_import_is_an_image_of_one_layer() {
         platform: Some("linux/arm64".parse().unwrap()),
     };
     let id = engine.images.import(&zstd::encode_all(&layer[..], 1).unwrap()[..], &options).unwrap();
-    let made = engine.images.inspect("made:1").unwrap();
+    let made = engine.images.inspect("made:1", false).unwrap();
     assert_eq!(made.id, id.to_string());
     assert_eq!(made.root_fs.layers, [format!("sha256:{}", digest(&layer))]);
     assert_eq!((made.architecture.as_str(), made.comment.as_str()), ("arm64", "note"));

@@ -47,7 +47,7 @@ fn refused(engine: &Engine, name: &str, force: bool) -> (String, Kind) {
 async fn names_ids_and_prefixes() {
     let root = tempfile::tempdir().unwrap();
     let (engine, id) = engine(root.path()).await;
-    let digest = engine.images.inspect("hello").unwrap().repo_digests[0].clone();
+    let digest = engine.images.inspect("hello", false).unwrap().repo_digests[0].clone();
     for name in [
         "hello",
         "hello:latest",
@@ -103,11 +103,11 @@ async fn tags_come_and_go() {
     engine.images.tag("hello", "localhost:5000/team/app", "1.0").unwrap();
     engine.images.tag(id.hex(), "second", "").unwrap();
     assert_eq!(
-        engine.images.inspect("second").unwrap().repo_tags,
+        engine.images.inspect("second", false).unwrap().repo_tags,
         ["hello:latest", "second:latest", "localhost:5000/team/app:1.0"]
     );
-    assert!(!engine.images.inspect("second").unwrap().metadata.last_tag_time.is_zero());
-    let digest = engine.images.inspect("hello").unwrap().repo_digests[0].clone();
+    assert!(!engine.images.inspect("second", false).unwrap().metadata.last_tag_time.is_zero());
+    let digest = engine.images.inspect("hello", false).unwrap().repo_digests[0].clone();
     assert_eq!(
         engine.images.tag("hello", &digest, "").unwrap_err().to_string(),
         "refusing to create a tag with a digest reference"
@@ -217,7 +217,7 @@ async fn filters_are_dockers() {
     assert_eq!(
         listed(&engine, &[("before", second.hex())]).len() + listed(&engine, &[("since", "hello")]).len(),
         {
-            let created = |name| engine.images.inspect(name).unwrap().created;
+            let created = |name| engine.images.inspect(name, false).unwrap().created;
             usize::from(created("kept:1") < created("hello"))
                 + usize::from(created("kept:1") > created("hello"))
         }

@@ -27,7 +27,7 @@ async fn a_fresh_pull_tells_what_docker_tells() {
     let name = registry.name("library/busybox");
     let (id, messages) = engine.pull(&name).await;
     let id = id.unwrap();
-    let digest = &engine.images.inspect(&name).unwrap().repo_digests[0];
+    let digest = &engine.images.inspect(&name, false).unwrap().repo_digests[0];
     let digest = digest.split_once('@').unwrap().1;
     assert_eq!(
         statuses(&messages),
@@ -86,7 +86,7 @@ async fn what_was_pulled_is_there_whole() {
     assert!(fs::metadata(top.join("bin/busybox")).unwrap().len() > 100_000);
     assert!(image.size > 100_000);
 
-    let inspect = engine.images.inspect(&name).unwrap();
+    let inspect = engine.images.inspect(&name, false).unwrap();
     assert_eq!(inspect.repo_tags, std::slice::from_ref(&name));
     assert_eq!(inspect.config.unwrap().cmd.unwrap(), ["sh"]);
     assert_eq!((inspect.os.as_str(), inspect.root_fs.layers.len()), ("linux", 1));
@@ -109,7 +109,7 @@ async fn what_was_pulled_is_there_whole() {
     drop(engine);
     let engine = Engine::open(data.path());
     assert_eq!(engine.images.resolve(&name, None).unwrap().id, id);
-    assert_eq!(engine.images.inspect(&id.hex()[..4]).unwrap().repo_tags, [name]);
+    assert_eq!(engine.images.inspect(&id.hex()[..4], false).unwrap().repo_tags, [name]);
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn an_index_is_read_for_the_platform() {
     // The digest shown is the index's, as it can be pulled by anyone on any platform.
     let index = read_json(&layout.path().join("index.json"));
     let digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
-    assert!(engine.images.inspect(&name).unwrap().repo_digests[0].ends_with(&digest));
+    assert!(engine.images.inspect(&name, false).unwrap().repo_digests[0].ends_with(&digest));
     let (_, messages) = engine.pull(&name).await;
     assert!(messages.last().unwrap().status.contains("up to date"));
     let other = "linux/arm64".parse().unwrap();
@@ -252,6 +252,35 @@ async fn a_broken_download_goes_on_where_it_broke() {
     let (outcome, messages) = engine.pull(&format!("{}/library/busybox", proxy.address)).await;
     outcome.unwrap();
     assert!(statuses(&messages).contains(&"Retrying in 1 second".to_owned()), "{messages:?}");
+    assert!(proxy.asked().contains("range: bytes="), "{}", proxy.asked());
+}
+
+#[tokio::test]
+async fn a_download_that_gets_on_is_not_given_up() {
+    let registry = Registry::with(&["busybox"]);
+    let proxy = Proxy::start(&registry.address, Fault::Cut(400_000)).await;
+    let data = tempfile::tempdir().unwrap();
+    let config = ImagesConfig { max_download_attempts: 2, ..ImagesConfig::default() };
+    let engine = Engine::open_with(data.path(), Config::default(), config);
+    // It breaks off more often than attempts are allowed, but each brings some of it.
+    engine.must_pull(&format!("{}/library/busybox", proxy.address)).await;
+    assert!(proxy.asked().matches("range: bytes=").count() > 1, "{}", proxy.asked());
+    // One that brings nothing ends the pull.
+    let proxy = Proxy::start(&registry.address, Fault::Cut(30_000)).await;
+    let data = tempfile::tempdir().unwrap();
+    let config = ImagesConfig { max_download_attempts: 2, ..ImagesConfig::default() };
+    let engine = Engine::open_with(data.path(), Config::default(), config);
+    engine.pull(&format!("{}/library/busybox", proxy.address)).await.0.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_registry_that_trickles_is_asked_again() {
+    let registry = Registry::with(&["busybox"]);
+    let proxy = Proxy::start(&registry.address, Fault::TrickleOnce(300_000)).await;
+    let data = tempfile::tempdir().unwrap();
+    let config = Config { stall: Some(std::time::Duration::from_secs(2)), ..Config::default() };
+    let engine = Engine::open_with(data.path(), config, ImagesConfig::default());
+    engine.must_pull(&format!("{}/library/busybox", proxy.address)).await;
     assert!(proxy.asked().contains("range: bytes="), "{}", proxy.asked());
 }
 
@@ -322,7 +351,7 @@ async fn a_mirror_serves_docker_io() {
     let (outcome, messages) = engine.pull("busybox").await;
     outcome.unwrap();
     assert_eq!(messages.last().unwrap().status, "Status: Downloaded newer image for busybox:latest");
-    assert_eq!(engine.images.inspect("busybox").unwrap().repo_tags, ["busybox:latest"]);
+    assert_eq!(engine.images.inspect("busybox", false).unwrap().repo_tags, ["busybox:latest"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Images.
 
 use crate::{ContainerConfig, DriverData, Map, is_default, null};
-use hull_types::Timestamp;
+use hull_types::oci::image::Descriptor;
+use hull_types::{Platform, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A row of `GET /images/json`.
@@ -14,6 +15,9 @@ pub struct ImageSummary {
     pub created: i64,
     pub id: String,
     pub labels: Option<Map<String>>,
+    /// Where they were asked for.
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "null")]
+    pub manifests: Vec<ImageManifestSummary>,
     pub parent_id: String,
     #[serde(deserialize_with = "null")]
     pub repo_digests: Vec<String>,
@@ -23,6 +27,68 @@ pub struct ImageSummary {
     pub size: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_size: Option<i64>,
+}
+
+/// One of the manifests that an image's name stands for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageManifestSummary {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub descriptor: Descriptor,
+    /// Whether all of it is here.
+    pub available: bool,
+    pub size: ManifestSize,
+    /// `image`, `attestation` or `unknown`.
+    pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_data: Option<ImageData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestation_data: Option<AttestationData>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ManifestSize {
+    /// Of the blobs that are here.
+    pub content: i64,
+    /// With what is unpacked.
+    pub total: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageData {
+    pub platform: Platform,
+    /// The ids of those that stand on it.
+    #[serde(default, deserialize_with = "null")]
+    pub containers: Vec<String>,
+    pub size: UnpackedSize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct UnpackedSize {
+    pub unpacked: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AttestationData {
+    /// The digest of the manifest that it is of.
+    #[serde(rename = "For")]
+    pub of: String,
+}
+
+/// An in-toto statement about an image (`GET /images/{name}/attestations`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AttestationStatement {
+    pub descriptor: Descriptor,
+    pub predicate_type: String,
+    /// Its text, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +111,9 @@ pub struct ImageMetadata {
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageInspect {
     pub id: String,
+    /// Where they were asked for.
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "null")]
+    pub manifests: Vec<ImageManifestSummary>,
     #[serde(deserialize_with = "null")]
     pub repo_tags: Vec<String>,
     #[serde(deserialize_with = "null")]
@@ -107,4 +176,5 @@ pub struct ImageListOptions {
     pub filters: crate::Filters,
     pub shared_size: bool,
     pub digests: bool,
+    pub manifests: bool,
 }

@@ -25,6 +25,7 @@ pub fn register(router: &mut Router, images: &Images) {
     router.add("POST /images/prune", images, prune);
     router.add("GET /images/{name:.*}/json", images, inspect);
     router.add("GET /images/{name:.*}/history", images, history);
+    router.add("GET /images/{name:.*}/attestations", images, attestations);
     router.add("POST /images/{name:.*}/tag", images, tag);
     router.add("DELETE /images/{name:.*}", images, remove);
 }
@@ -35,14 +36,24 @@ async fn list(images: Images, call: Call) -> Outcome {
         filters: call.query.filters(&LIST_FILTERS)?,
         shared_size: call.query.flag("shared-size"),
         digests: call.query.flag("digests"),
+        manifests: call.query.flag("manifests"),
     };
     call.shape().json(&blocking(move || images.list(&options)).await?)
 }
 
 async fn inspect(images: Images, call: Call) -> Outcome {
-    let name = call.name().to_owned();
-    let image = blocking(move || images.inspect(&name)).await?;
-    call.shape().json(&newest(&image)?)
+    let (name, platform, manifests) =
+        (call.name().to_owned(), platform(&call)?, call.query.flag("manifests"));
+    if platform.is_some() && manifests {
+        return Err(Failure::invalid(
+            "conflicting options: manifests and platform options cannot both be set",
+        ));
+    }
+    let inspected = move || {
+        images.resolve(&name, platform.as_ref())?;
+        images.inspect(&name, manifests)
+    };
+    call.shape().json(&newest(&blocking(inspected).await?)?)
 }
 
 /// The newest form: without what concerns containers only, and without what is not known.
@@ -58,8 +69,26 @@ fn newest(image: &ImageInspect) -> Result<Value, Failure> {
 }
 
 async fn history(images: Images, call: Call) -> Outcome {
-    let name = call.name().to_owned();
-    call.shape().json(&blocking(move || images.history(&name)).await?)
+    let (name, platform) = (call.name().to_owned(), platform(&call)?);
+    let told = move || {
+        images.resolve(&name, platform.as_ref())?;
+        images.history(&name)
+    };
+    call.shape().json(&blocking(told).await?)
+}
+
+async fn attestations(images: Images, call: Call) -> Outcome {
+    if call.query.all("platform").count() > 1 {
+        return Err(Failure::invalid("only one platform can be asked for"));
+    }
+    let (name, platform) = (call.name().to_owned(), platform(&call)?);
+    let types: Vec<String> = call.query.all("type").map(str::to_owned).collect();
+    let statements = call.query.flag("statement");
+    let told = move || {
+        images.resolve(&name, platform.as_ref())?;
+        images.attestations(&name, &types, statements)
+    };
+    call.shape().json(&blocking(told).await?)
 }
 
 async fn tag(images: Images, call: Call) -> Outcome {

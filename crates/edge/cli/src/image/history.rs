@@ -44,9 +44,10 @@ const LISTING: Listing<'static> = Listing {
 };
 
 async fn history(session: &Session, matches: &Matches) -> Result<(), Failure> {
+    let platform = super::transfer::platform(matches)?;
     let client = session.client().await?;
-    let path = format!("/images/{}/history", matches.argument(0));
-    let items: Vec<HistoryItem> = client.request(Method::GET, &path).fetch().await?;
+    let call = client.request(Method::GET, &format!("/images/{}/history", matches.argument(0)));
+    let items: Vec<HistoryItem> = call.query(|query| _ = query.text("platform", &platform)).fetch().await?;
     let rows: Vec<Value> =
         items.iter().map(|item| row(item, matches.switch("no-trunc"), matches.switch("human"))).collect();
     list::print(session, matches, "", "ID", LISTING, &rows)

@@ -25,8 +25,10 @@ pub static INSPECT: Command = Command {
 };
 
 async fn inspect(session: &Session, matches: &Matches) -> Result<(), Failure> {
+    let platform = super::transfer::platform(matches)?;
     crate::system::inspect::each(session, matches, async |client, name| {
-        client.request(Method::GET, &format!("/images/{name}/json")).fetch().await
+        let call = client.request(Method::GET, &format!("/images/{name}/json"));
+        call.query(|query| _ = query.text("platform", &platform)).fetch().await
     })
     .await
 }

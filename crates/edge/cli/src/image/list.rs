@@ -1,5 +1,6 @@
 //! `images`, `image ls`.
 
+use super::tree;
 use crate::command::{Action, Arguments, Command, Flag};
 use crate::failure::Failure;
 use crate::format::Listing;
@@ -50,8 +51,9 @@ const DIGESTS: Listing<'static> =
     Listing { headings: HEADINGS, columns: &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"] };
 
 async fn images(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    if matches.switch("tree") {
-        return Err("--tree is not available yet: Hull keeps one platform of an image".into());
+    let tree = matches.switch("tree");
+    if tree {
+        tree::check(matches)?;
     }
     let mut filters = check::filters(&matches.list("filter"));
     if let Some(name) = matches.arguments().first() {
@@ -59,9 +61,13 @@ async fn images(session: &Session, matches: &Matches) -> Result<(), Failure> {
     }
     let client = session.client().await?;
     let call = client.request(Method::GET, "/images/json").query(|query| {
-        query.flag("all", matches.switch("all")).filters(&filters);
+        query.flag("all", matches.switch("all")).flag("manifests", tree).filters(&filters);
     });
     let images: Vec<ImageSummary> = call.fetch().await?;
+    if tree {
+        tree::print(&images);
+        return Ok(());
+    }
     // A template that asks for digests gets a row for each, as the flag does.
     let digests = matches.switch("digests") || matches.text("format").contains(".Digest");
     let whole = matches.switch("no-trunc");

@@ -8,6 +8,7 @@ mod pull;
 mod remove;
 mod tag;
 pub(crate) mod transfer;
+mod tree;
 
 use crate::command::{Action, Arguments, Command, Entry, Section};
 

@@ -191,7 +191,7 @@ async fn import(session: &Session, matches: &Matches) -> Result<(), Failure> {
 }
 
 /// The platform asked for, as the engine wants it; empty for none.
-fn platform(matches: &Matches) -> Result<String, Failure> {
+pub fn platform(matches: &Matches) -> Result<String, Failure> {
     let text = matches.text("platform");
     if text.is_empty() {
         return Ok(String::new());

@@ -4,6 +4,7 @@ use super::files::Files;
 use super::not_an_archive;
 use crate::documents::{self, Document};
 use crate::error::{ImageError, Result};
+use crate::manifests::attestations_in;
 use crate::save::{CONTAINERD_NAME, REF_NAME};
 use hull_registry_client::MANIFEST_LIMIT;
 use hull_types::oci::image::{Descriptor, ImageConfig, Index, Manifest};
@@ -23,6 +24,8 @@ pub(super) struct Item {
     pub(super) manifest: Option<(Descriptor, Vec<u8>)>,
     /// What the names stand for, where it is an index.
     pub(super) target: Option<Descriptor>,
+    /// Manifests of what is attested of it.
+    pub(super) attested: Vec<Descriptor>,
 }
 
 #[derive(Deserialize)]
@@ -71,10 +74,11 @@ fn lines(files: &Files, platform: Option<&Platform>, mut described: Vec<Item>) -
         let names = names.collect::<Result<Vec<ImageRef>>>()?;
         // The same image, with its own manifest.
         let known = described.iter_mut().find(|item| same_file(files, &item.config, &line.config));
-        let (manifest, target) =
-            known.map_or((None, None), |item| (item.manifest.clone(), item.target.clone()));
+        let (manifest, target, attested) = known.map_or_else(Default::default, |item| {
+            (item.manifest.clone(), item.target.clone(), item.attested.clone())
+        });
         let layers = line.layers.unwrap_or_default();
-        items.push(Item { config: line.config, layers, names, manifest, target });
+        items.push(Item { config: line.config, layers, names, manifest, target, attested });
     }
     match items.is_empty() {
         true => Err(no_platform(platform)),
@@ -113,7 +117,7 @@ fn index(files: &Files, platform: Option<&Platform>) -> Result<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
     let mut missing = None;
     for entry in &index.manifests {
-        let (descriptor, document, manifest) = match choose(files, entry, &wanted) {
+        let Chosen { descriptor, document, manifest, attested } = match choose(files, entry, &wanted) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
             Err(error) => {
@@ -134,6 +138,7 @@ fn index(files: &Files, platform: Option<&Platform>) -> Result<Vec<Item>> {
                 names: name.into_iter().collect(),
                 manifest: Some((descriptor, document)),
                 target: Some(plain(entry)),
+                attested,
             }),
         }
     }
@@ -144,11 +149,16 @@ fn index(files: &Files, platform: Option<&Platform>) -> Result<Vec<Item>> {
     }
 }
 
-type Chosen = (Descriptor, Vec<u8>, Manifest);
+struct Chosen {
+    descriptor: Descriptor,
+    document: Vec<u8>,
+    manifest: Manifest,
+    attested: Vec<Descriptor>,
+}
 
 // The manifest that an entry of the layout's index stands for; none for what is no image.
 fn choose(files: &Files, entry: &Descriptor, wanted: &Platform) -> Result<Option<Chosen>> {
-    let mut entry = plain(entry);
+    let (mut entry, mut attested) = (plain(entry), Vec::new());
     // An index inside of the layout's; one in that is refused.
     for _ in 0..2 {
         let document = files.document(&place(&entry.digest), MANIFEST_LIMIT)?;
@@ -161,8 +171,13 @@ fn choose(files: &Files, entry: &Descriptor, wanted: &Platform) -> Result<Option
             )));
         }
         match documents::parse(entry.digest.as_str(), &entry.media_type, &document)? {
-            Document::Manifest(manifest) => return Ok(Some((entry, document, *manifest))),
-            Document::Index(index) => entry = plain(documents::choose(&index, wanted)?),
+            Document::Manifest(manifest) => {
+                return Ok(Some(Chosen { descriptor: entry, document, manifest: *manifest, attested }));
+            }
+            Document::Index(index) => {
+                entry = plain(documents::choose(&index, wanted)?);
+                attested = attestations_in(&index, &entry.digest).map(plain).collect();
+            }
         }
     }
     Err(not_an_archive("an index inside an index".into()))

@@ -15,14 +15,16 @@ use crate::documents::{self, Document};
 use crate::error::{ImageError, Result};
 use crate::make::{Making, known};
 use crate::packed::{Packed, descriptor, pack};
-use crate::{Images, progress};
+use crate::{Images, manifests, progress};
 use files::{Files, Stored};
 use hull_api_types::JsonMessage;
 use hull_archive::{Archive, Decompressor};
 use hull_content::digest_of;
-use hull_types::oci::image::{Descriptor, ImageConfig, media_type};
+use hull_registry_client::MANIFEST_LIMIT;
+use hull_types::oci::image::{Descriptor, ImageConfig, Manifest, media_type};
 use hull_types::{Digest, ImageRef, Platform, short_id};
 use items::Item;
+use std::collections::BTreeSet;
 use std::io::Read;
 use tokio::sync::mpsc::Sender;
 
@@ -86,8 +88,9 @@ impl Load<'_> {
         if let Some(digest) = item.target.as_ref().map(|target| &target.digest) {
             self.keep(digest)?;
         }
+        let further = self.attested(&item)?;
         self.renamed(&item.names, &id)?;
-        self.apply(&packed, target, config, &item.names)?;
+        self.apply(&packed, target, config, &item.names, further)?;
         let record = known(self.images, &id);
         self.images.event("load", id.as_str(), id.as_str(), record.as_deref());
         for name in &item.names {
@@ -119,6 +122,25 @@ impl Load<'_> {
         }
         let layers: Result<Vec<Descriptor>> = item.layers.iter().map(|name| self.layer(name)).collect();
         pack(descriptor(media_type::OCI_CONFIG, id.clone(), config_size), layers?)
+    }
+
+    // What is attested of the image stays with it, where the archive has it.
+    fn attested(&self, item: &Item) -> Result<BTreeSet<Digest>> {
+        let mut kept = BTreeSet::new();
+        for entry in &item.attested {
+            let name = items::place(&entry.digest);
+            if !self.files.has(&name) {
+                continue;
+            }
+            let text = self.files.document(&name, MANIFEST_LIMIT)?;
+            let manifest: Manifest = serde_json::from_slice(&text)
+                .map_err(|error| not_an_archive(format!("invalid manifest {}: {error}", entry.digest)))?;
+            for digest in manifests::parts(&manifest).map(|part| &part.digest).chain([&entry.digest]) {
+                self.keep(digest)?;
+                kept.insert(digest.clone());
+            }
+        }
+        Ok(kept)
     }
 
     fn layer(&self, name: &str) -> Result<Descriptor> {
@@ -156,6 +178,7 @@ impl Load<'_> {
         target: Descriptor,
         config: ImageConfig,
         names: &[ImageRef],
+        further: BTreeSet<Digest>,
     ) -> Result<()> {
         let lines: Vec<progress::LayerProgress> = packed
             .manifest
@@ -166,7 +189,7 @@ impl Load<'_> {
                 progress::LayerProgress::new(short_id(diff_id.0.as_str()), layer.size, self.to.clone())
             })
             .collect();
-        self.making.finish(packed, target, config, names, &mut |plan, read| {
+        self.making.finish(packed, target, config, names, further, &mut |plan, read| {
             let at = packed.manifest.layers.iter().position(|layer| layer.digest == plan.blob.digest);
             match at.and_then(|at| lines.get(at)) {
                 Some(line) if !self.options.quiet => line.advance("Loading layer", read),

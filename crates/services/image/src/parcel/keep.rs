@@ -30,7 +30,7 @@ impl Parcel {
         let target = self.root().cloned().ok_or_else(missing)?;
         let all = self.documents.iter().map(|(descriptor, _)| descriptor).chain(&self.blobs);
         let all: BTreeSet<Digest> = all.map(|descriptor| descriptor.digest.clone()).collect();
-        making.finish_with(&packed, target, config.clone(), names, all, &mut |_, _| Ok(()))?;
+        making.finish(&packed, target, config.clone(), names, all, &mut |_, _| Ok(()))?;
         let record = crate::make::known(&self.images, &id);
         for name in names {
             self.images.event("tag", id.as_str(), &name.familiar(), record.as_deref());

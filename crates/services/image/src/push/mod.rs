@@ -8,17 +8,17 @@ mod blob;
 use crate::Images;
 use crate::auth;
 use crate::catalogue::{Change, Record, ReferenceRow};
-use crate::documents::{self, Document};
 use crate::error::{ImageError, Result};
+use crate::manifests::Whole;
 use crate::packed::{Packed, descriptor};
 use crate::progress::{aux, line, send, state};
 pub(crate) use blob::{Blob, Pushing};
 use futures::stream::{FuturesUnordered, StreamExt};
 use hull_api_types::{AuthConfig, JsonMessage};
 use hull_content::Lease;
-use hull_registry_client::{MANIFEST_LIMIT, Repository};
+use hull_registry_client::Repository;
 use hull_store::Durability;
-use hull_types::oci::image::{Descriptor, Index, Manifest, media_type};
+use hull_types::oci::image::{Descriptor, media_type};
 use hull_types::{Digest, ImageRef, Platform, short_id};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -112,7 +112,7 @@ impl Push<'_> {
             return Err(ImageError::PlatformMismatch { reference: name.familiar(), actual, wanted });
         }
         let pushed = match self.whole_index(&row).await? {
-            Some((index, document)) => self.index(&row.target, index, document).await?,
+            Some(whole) => self.index(whole).await?,
             None => self.image(&record, &row).await?,
         };
         let (tag, (kind, document)) = (name.tag().unwrap_or("latest"), pushed);
@@ -126,48 +126,23 @@ impl Push<'_> {
     }
 
     // The index that the name stands for, if all that it names is here and no one platform was asked for.
-    async fn whole_index(&self, row: &ReferenceRow) -> Result<Option<(Index, Vec<u8>)>> {
-        if self.platform.is_some() || row.target.digest == row.manifest.digest {
+    async fn whole_index(&self, row: &ReferenceRow) -> Result<Option<Whole>> {
+        if self.platform.is_some() {
             return Ok(None);
         }
-        let Ok(document) = self.read(&row.target.digest).await else { return Ok(None) };
-        let Document::Index(index) = documents::parse("", &row.target.media_type, &document)? else {
-            return Ok(None);
-        };
-        for entry in &index.manifests {
-            let Some(manifest) = self.manifest(entry).await else { return Ok(None) };
-            let content = self.images.content();
-            if !std::iter::once(&manifest.config).chain(&manifest.layers).all(|d| content.has(&d.digest)) {
-                return Ok(None);
-            }
-        }
-        Ok(Some((index, document)))
+        let (images, row) = (self.images.clone(), row.clone());
+        tokio::task::spawn_blocking(move || images.whole_index(&row)).await?
     }
 
-    async fn index(&self, target: &Descriptor, index: Index, document: Vec<u8>) -> Result<(String, Vec<u8>)> {
-        for entry in &index.manifests {
-            let digest = entry.digest.clone();
-            let Some(manifest) = self.manifest(entry).await else {
-                return Err(hull_content::ContentError::NotFound(digest).into());
-            };
-            let text = self.read(&digest).await?;
+    async fn index(&self, whole: Whole) -> Result<(String, Vec<u8>)> {
+        for (descriptor, document, manifest) in whole.manifests {
+            let digest = descriptor.digest.clone();
             let ids = manifest.layers.iter().map(|layer| layer.digest.clone()).collect();
-            let packed = Packed { descriptor: entry.clone(), document: text, manifest };
             // An index names its manifests by digest: nothing of them may change on the way.
-            let (kind, text) = self.packed(packed, ids, true).await?;
+            let (kind, text) = self.packed(Packed { descriptor, document, manifest }, ids, true).await?;
             self.repository.put_manifest(digest.as_str(), &kind, text).await?;
         }
-        Ok((target.media_type.clone(), document))
-    }
-
-    async fn manifest(&self, entry: &Descriptor) -> Option<Manifest> {
-        let text = self.read(&entry.digest).await.ok()?;
-        match documents::parse("", &entry.media_type, &text) {
-            Ok(Document::Manifest(manifest)) => Some(*manifest),
-            Ok(Document::Index(_)) => None,
-            // What is attested of images has layers that are none.
-            Err(_) => serde_json::from_slice(&text).ok(),
-        }
+        Ok((whole.descriptor.media_type, whole.document))
     }
 
     async fn image(&self, record: &Arc<Record>, row: &ReferenceRow) -> Result<(String, Vec<u8>)> {
@@ -250,10 +225,5 @@ impl Push<'_> {
             writer.commit(Change { put_image, put_references, ..Change::default() }, Durability::Process)
         };
         tokio::task::spawn_blocking(kept).await?
-    }
-
-    async fn read(&self, digest: &Digest) -> Result<Vec<u8>> {
-        let (content, digest) = (self.images.content().clone(), digest.clone());
-        Ok(tokio::task::spawn_blocking(move || content.read(&digest, MANIFEST_LIMIT)).await??)
     }
 }
