@@ -17,10 +17,7 @@ const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_BOOT: u8 = 3;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
-const RT_SCOPE_HOST: u8 = 254;
 const RT_SCOPE_NOWHERE: u8 = 255;
-const RT_TABLE_LOCAL: u8 = 255;
-const RTN_LOCAL: u8 = 2;
 const RTN_UNICAST: u8 = 1;
 
 fn header(family: u8, prefix: u8, table: u8, protocol: u8, scope: u8, kind: u8) -> [u8; 12] {
@@ -77,17 +74,6 @@ pub fn delete_default_on_link(index: u32, ipv6: bool) -> Request {
     let header = header(family, 0, RT_TABLE_MAIN, 0, RT_SCOPE_NOWHERE, 0);
     let act = format!("remove the default route out of link {index}");
     let mut request = request(act, RTM_DELROUTE, 0, &header);
-    request.message.u32(RTA_OIF, index);
-    request
-}
-
-/// Has packets for `address` that come in by link `index` delivered to this host's own sockets.
-pub fn add_local(index: u32, address: IpAddr) -> Request {
-    let prefix = if address.is_ipv4() { 32 } else { 128 };
-    let header = header(family(&address), prefix, RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL);
-    let act = format!("make {address} local on link {index}");
-    let mut request = request(act, RTM_NEWROUTE, flags::CREATE | flags::REPLACE, &header);
-    put(&mut request.message, RTA_DST, &address);
     request.message.u32(RTA_OIF, index);
     request
 }

@@ -12,6 +12,8 @@ pub enum Family {
     Ipv4,
     /// IPv6.
     Ipv6,
+    /// Everything, where it comes in by an interface.
+    Netdev,
 }
 
 /// What a base chain does.
@@ -92,6 +94,14 @@ pub enum Change {
     DeleteTable,
     /// Makes a chain where it isn't there.
     AddChain(Chain),
+    /// Makes a chain of a [`Family::Netdev`] table where it isn't there: all that comes in by that interface, before
+    /// anything else sees it. The kernel removes it with the interface; an error where there is none of that name.
+    AddIngressChain {
+        /// Its name.
+        name: String,
+        /// The interface.
+        interface: String,
+    },
     /// Removes the rules of a chain.
     FlushChain(String),
     /// Removes an empty chain that nothing jumps to.
@@ -140,6 +150,9 @@ impl Batch {
             Change::AddTable | Change::AddOwnedTable => format!("add the nftables table {table}"),
             Change::DeleteTable => format!("delete the nftables table {table}"),
             Change::AddChain(chain) => format!("add the chain {} to table {table}", chain.name),
+            Change::AddIngressChain { interface, .. } => {
+                format!("add a chain for the interface {interface} to table {table}")
+            }
             Change::FlushChain(name) => format!("flush the chain {name} of table {table}"),
             Change::DeleteChain(name) => format!("delete the chain {name} of table {table}"),
             Change::AddRule(rule) => format!("add a rule to the chain {} of table {table}", rule.chain),

@@ -79,6 +79,7 @@ impl Batch {
             }
             Change::DeleteTable => push(self.named(DELTABLE, 0, 1, &self.table)),
             Change::AddChain(value) => push(self.chain(value)),
+            Change::AddIngressChain { name, interface } => push(self.ingress_chain(name, interface)),
             Change::FlushChain(name) => push(self.in_table(DELRULE, 0, 2, name)),
             Change::DeleteChain(name) => push(self.in_table(DELCHAIN, 0, 3, name)),
             Change::AddRule(value) => push(self.rule(value)),
@@ -103,6 +104,7 @@ impl Batch {
             Family::Inet => 1,
             Family::Ipv4 => 2,
             Family::Ipv6 => 10,
+            Family::Netdev => 5,
         };
         let mut message = MessageBuilder::new(SUBSYSTEM << 8 | kind, flags);
         message.header(&[family, 0, 0, 0]);
@@ -131,6 +133,15 @@ impl Batch {
             message.be32(5, if policy == Policy::Accept { 1 } else { 0 });
             message.text(7, if kind == ChainKind::Filter { "filter" } else { "nat" });
         }
+        message
+    }
+
+    fn ingress_chain(&self, name: &str, interface: &str) -> MessageBuilder {
+        let mut message = self.in_table(NEWCHAIN, flags::CREATE, 3, name);
+        message.nest(4, |nested| {
+            nested.be32(1, 0).be32(2, 0).text(3, interface);
+        });
+        message.text(7, "filter");
         message
     }
 
@@ -289,7 +300,7 @@ fn constant(message: &mut MessageBuilder, attribute: u16, value: &[u8]) {
 /// An expression is its name (1) and its attributes (2).
 fn encode_expression(element: &mut MessageBuilder, expression: &Expression) {
     let name = match expression {
-        Expression::Meta { .. } | Expression::StoreMark { .. } => "meta",
+        Expression::Meta { .. } | Expression::StoreMeta { .. } => "meta",
         Expression::Payload { .. } | Expression::StorePayload { .. } => "payload",
         Expression::Ct { .. } => "ct",
         Expression::Fib { .. } => "fib",
@@ -300,6 +311,7 @@ fn encode_expression(element: &mut MessageBuilder, expression: &Expression) {
         Expression::Nat { .. } => "nat",
         Expression::Masquerade => "masq",
         Expression::Duplicate { .. } => "dup",
+        Expression::Forward { .. } => "fwd",
         Expression::Counter => "counter",
     };
     element.text(1, name).nest(2, |data| encode_attributes(data, expression));
@@ -308,21 +320,24 @@ fn encode_expression(element: &mut MessageBuilder, expression: &Expression) {
 fn encode_attributes(data: &mut MessageBuilder, expression: &Expression) {
     match expression {
         Expression::Meta { key, to } => data.be32(1, register(*to)).be32(2, meta_number(*key)),
-        Expression::StoreMark { from } => data.be32(2, meta_number(MetaKey::Mark)).be32(3, register(*from)),
+        Expression::StoreMeta { key, from } => data.be32(2, meta_number(*key)).be32(3, register(*from)),
         Expression::Payload { base, offset, length, to } => {
-            let base = if *base == PayloadBase::Network { 1 } else { 2 };
-            data.be32(1, register(*to)).be32(2, base).be32(3, *offset).be32(4, *length)
+            data.be32(1, register(*to)).be32(2, base_number(*base)).be32(3, *offset).be32(4, *length)
         }
         Expression::StorePayload { base, offset, length, from, checksum } => {
-            let base = if *base == PayloadBase::Network { 1 } else { 2 };
-            data.be32(2, base).be32(3, *offset).be32(4, *length).be32(5, register(*from));
+            data.be32(2, base_number(*base)).be32(3, *offset).be32(4, *length).be32(5, register(*from));
             match checksum {
                 Some(checksum) => data.be32(6, 1).be32(7, *checksum),
                 None => data,
             }
         }
         Expression::Ct { key, to } => {
-            data.be32(1, register(*to)).be32(2, if *key == CtKey::State { 0 } else { 2 })
+            let key = match key {
+                CtKey::State => 0,
+                CtKey::Direction => 1,
+                CtKey::Status => 2,
+            };
+            data.be32(1, register(*to)).be32(2, key)
         }
         Expression::Fib { result: FibResult::DestinationAddressType, to } => {
             // Result 3 is the address's type, flag 2 the destination address.
@@ -360,12 +375,23 @@ fn encode_attributes(data: &mut MessageBuilder, expression: &Expression) {
         }
         Expression::Masquerade => data,
         Expression::Duplicate { to, interface } => data.be32(1, register(*to)).be32(2, register(*interface)),
+        Expression::Forward { interface } => data.be32(1, register(*interface)),
         Expression::Counter => data.bytes(1, &[0; 8]).bytes(2, &[0; 8]),
     };
 }
 
+fn base_number(base: PayloadBase) -> u32 {
+    match base {
+        PayloadBase::Link => 0,
+        PayloadBase::Network => 1,
+        PayloadBase::Transport => 2,
+    }
+}
+
 fn meta_number(key: MetaKey) -> u32 {
     match key {
+        MetaKey::Protocol => 1,
+        MetaKey::PacketType => 19,
         MetaKey::Mark => 3,
         MetaKey::InInterfaceName => 6,
         MetaKey::OutInterfaceName => 7,

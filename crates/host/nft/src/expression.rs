@@ -8,6 +8,10 @@ pub struct Register(pub u8);
 /// What of a packet's circumstances to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetaKey {
+    /// The protocol in the Ethernet header (`ETH_P_IPV6` is 0x86dd), 2 bytes in the network's order.
+    Protocol,
+    /// To whom the packet goes as seen from its interface, one byte; 0 is this host.
+    PacketType,
     /// `NFPROTO_IPV4` (2) or `NFPROTO_IPV6` (10), one byte.
     NfProtocol,
     /// The transport protocol's number, one byte.
@@ -31,11 +35,15 @@ pub enum CtKey {
     State,
     /// Bits of [`crate::ct_status`], 4 bytes.
     Status,
+    /// Which way the packet goes, one byte: 0 as the connection's first, 1 back.
+    Direction,
 }
 
 /// Which header a payload offset counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadBase {
+    /// The Ethernet header.
+    Link,
     /// The IP header.
     Network,
     /// The TCP, UDP or SCTP header.
@@ -92,8 +100,10 @@ pub enum Expression {
         /// Into.
         to: Register,
     },
-    /// Writes the packet's mark.
-    StoreMark {
+    /// Writes a circumstance: the mark or the packet's type.
+    StoreMeta {
+        /// Which.
+        key: MetaKey,
         /// From.
         from: Register,
     },
@@ -198,6 +208,11 @@ pub enum Expression {
         /// The neighbour's address.
         to: Register,
         /// The number of the interface that the copy leaves by.
+        interface: Register,
+    },
+    /// Sends the packet itself out of an interface, as it is; in tables of `netdev` only.
+    Forward {
+        /// The number of the interface.
         interface: Register,
     },
     /// Counts packets and bytes.

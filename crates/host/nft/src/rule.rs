@@ -31,7 +31,11 @@ const IPV4_SOURCE: u32 = 12;
 const IPV4_DESTINATION: u32 = 16;
 const IPV6_SOURCE: u32 = 8;
 const IPV6_DESTINATION: u32 = 24;
+const SOURCE_PORT: u32 = 0;
 const DESTINATION_PORT: u32 = 2;
+const ETHERNET_DESTINATION: u32 = 0;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const TO_THIS_HOST: u8 = 0;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
 const ADDRESS_TYPE_LOCAL: u32 = 2;
@@ -112,6 +116,11 @@ impl RuleBuilder {
         self.in_set(set)
     }
 
+    /// IPv6 packets only, in tables of [`crate::Family::Netdev`].
+    pub fn ethernet_ipv6(self) -> Self {
+        self.meta(MetaKey::Protocol).equals(&ETHERTYPE_IPV6.to_be_bytes())
+    }
+
     /// Packets of one family only.
     pub fn family(self, ipv6: bool) -> Self {
         if ipv6 { self.ipv6() } else { self.ipv4() }
@@ -133,6 +142,23 @@ impl RuleBuilder {
     /// `ipv6_addr`).
     pub fn service_in(mut self, set: &str, ipv6: bool) -> Self {
         self.load_service(ipv6, true);
+        self.in_set(set)
+    }
+
+    /// Protocol, source address and port are in this set `inet_proto . ipv6_addr . inet_service`; of IPv6 packets.
+    pub fn sent_by_service_in(mut self, set: &str) -> Self {
+        self.push(Expression::Meta { key: MetaKey::L4Protocol, to: R0 });
+        let base = PayloadBase::Network;
+        self.push(Expression::Payload { base, offset: IPV6_SOURCE, length: 16, to: Register(1) });
+        let base = PayloadBase::Transport;
+        self.push(Expression::Payload { base, offset: SOURCE_PORT, length: 2, to: Register(5) });
+        self.in_set(set)
+    }
+
+    /// The destination is in this set `ipv6_addr`; of IPv6 packets.
+    pub fn ipv6_destination_in(mut self, set: &str) -> Self {
+        let base = PayloadBase::Network;
+        self.push(Expression::Payload { base, offset: IPV6_DESTINATION, length: 16, to: R0 });
         self.in_set(set)
     }
 
@@ -171,6 +197,12 @@ impl RuleBuilder {
         self.ct_bits(CtKey::Status, bits)
     }
 
+    /// The packet goes against the way of its connection's first.
+    pub fn reply(mut self) -> Self {
+        self.push(Expression::Ct { key: CtKey::Direction, to: R0 });
+        self.equals(&[1])
+    }
+
     /// Lets it pass.
     pub fn accept(self) -> Change {
         self.verdict(Verdict::Accept)
@@ -190,7 +222,7 @@ impl RuleBuilder {
     /// Gives the packet a mark.
     pub fn mark(mut self, mark: u32) -> Self {
         self.push(Expression::Immediate { to: R0, value: mark.to_ne_bytes().to_vec() });
-        self.push(Expression::StoreMark { from: R0 });
+        self.push(Expression::StoreMeta { key: MetaKey::Mark, from: R0 });
         self
     }
 
@@ -204,6 +236,20 @@ impl RuleBuilder {
         self.push(Expression::Immediate { to: Register(4), value: interface.to_ne_bytes().to_vec() });
         self.push(Expression::Duplicate { to: R0, interface: Register(4) });
         self
+    }
+
+    /// Takes it from the interface that it came in by and lets the loopback interface of that number receive it, in
+    /// tables of [`crate::Family::Netdev`].
+    pub fn receive_by_loopback(mut self, number: u32) -> Change {
+        // Its Ethernet address is all zeros.
+        self.push(Expression::Immediate { to: R0, value: vec![0; 6] });
+        let (base, offset) = (PayloadBase::Link, ETHERNET_DESTINATION);
+        self.push(Expression::StorePayload { base, offset, length: 6, from: R0, checksum: None });
+        self.push(Expression::Immediate { to: R0, value: vec![TO_THIS_HOST] });
+        self.push(Expression::StoreMeta { key: MetaKey::PacketType, from: R0 });
+        self.push(Expression::Immediate { to: R0, value: number.to_ne_bytes().to_vec() });
+        self.push(Expression::Forward { interface: R0 });
+        Change::AddRule(self.rule)
     }
 
     /// Hides the source behind this host.

@@ -12,7 +12,7 @@ use crate::namespaces::Namespace;
 use crate::networks::Networks;
 use crate::plan::{self, Mode};
 use crate::ports::Reach;
-use crate::{AttachRequest, Attachment, Result, bridge, files, firewall, ports, sub_interface};
+use crate::{AttachRequest, Attachment, Result, bridge, files, ports, sub_interface};
 
 impl Networks {
     /// Gives a container its network: namespace, interfaces, addresses, published ports, the files about them.
@@ -143,7 +143,7 @@ impl Networks {
             let (inside, way) = (&mut namespace.route, sandbox.gateway_interface(ipv6));
             bridge::change_default_route(inside, first_name(sandbox), ipv6, None, way)?;
         }
-        self.change_filter(&firewall::publish(&self.inner.config.table, sandbox, &sandbox.published))?;
+        self.publish_ports(sandbox)?;
         Ok((hosts, resolv_conf))
     }
 
@@ -177,8 +177,7 @@ impl Networks {
     /// it has none.
     pub fn release(&self, container_id: &str) -> Result<()> {
         let Some(sandbox) = self.state().remove(container_id) else { return Ok(()) };
-        let withdrawn =
-            self.change_filter(&firewall::withdraw(&self.inner.config.table, &sandbox, &sandbox.published));
+        let withdrawn = self.withdraw_ports(&sandbox);
         self.forget_connections(&sandbox.published);
         self.inner.records.remove(container_id)?;
         self.remove_resolver(container_id);

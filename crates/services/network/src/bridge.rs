@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -55,11 +55,6 @@ pub(crate) fn ensure(
     }
     if !present.up {
         route.run(link::set_up(present.index, true)).map_err(kernel)?;
-    }
-    if has_ipv6 {
-        // What a published port on ::1 is answered comes in by the bridge, and has to find its way to that socket.
-        // The kernel itself drops what claims this address on its way in.
-        route.run(route::add_local(present.index, Ipv6Addr::LOCALHOST.into())).map_err(kernel)?;
     }
     Ok(())
 }

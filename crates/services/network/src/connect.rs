@@ -12,7 +12,7 @@ use crate::model::NetworkRow;
 use crate::networks::Networks;
 use crate::plan::{free_name, new_endpoint, plan_ports, prefix, usable};
 use crate::state::State;
-use crate::{Error, Result, bridge, firewall};
+use crate::{Error, Result, bridge, firewall, loopback};
 
 impl Networks {
     /// Puts a running container, whose namespace is `netns`, into one more network. The answer is the network's
@@ -156,6 +156,8 @@ impl Networks {
         let mut batch = firewall::withdraw(table, before, &before.published);
         batch.changes.extend(firewall::publish(table, after, &after.published).changes);
         let changed = self.change_filter(&batch);
+        self.change_loopback(loopback::withdraw(table, before));
+        self.change_loopback(loopback::publish(table, after));
         self.forget_connections(&before.published);
         self.forget_connections(&after.published);
         changed

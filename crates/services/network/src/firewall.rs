@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!  guard        prerouting raw     no container reaches the host's loopback, no packet claims to come from there
+//!  looped       prerouting         by `lo` (see `loopback`) containers reply, and begin nothing
 //!  prerouting ─┐
 //!  output     ─┴▶ publish          (protocol . address . port) or (protocol . port) ─▶ container address . port
 //!  forward                         into a bridge: replies, published ports, its own containers; nothing else
 //!  postrouting                     containers behind the host's address; hairpin and loopback behind the bridge's
 //! ```
 //!
-//! Everything but the guard is there twice, for IPv4 and for IPv6, whose loopback the kernel guards by itself.
+//! Everything but these two is there twice, for IPv4 and for IPv6, whose loopback the kernel guards by itself.
 //! Publishing a port is one element; a network more or less rewrites the rules. Either is one atomic batch.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hull_nft::{
@@ -27,6 +29,7 @@ pub(crate) const INTERNAL: &str = "internal";
 const ICC: &str = "icc";
 pub(crate) const PUBLISHED: &str = "published";
 pub(crate) const PUBLISHED_BY_ADDRESS: &str = "published-by-address";
+const LOOPED: &str = "looped";
 const LOOPBACK: (IpAddr, u8) = (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
 const IPV6_LOOPBACK: (IpAddr, u8) = (IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
 const ICMP: u8 = 1;
@@ -40,6 +43,8 @@ pub(crate) struct Frame<'a> {
     /// Whether to keep the host from routing IPv4, and IPv6, between interfaces that are not bridges: Hull made it a
     /// router, and it was none before.
     pub no_router: [bool; 2],
+    /// Whether replies find their way back to `::1`; without it nothing is published there.
+    pub ipv6_loopback: bool,
     /// Where the host's own rules decide first on what comes to published ports: the way back in.
     pub obedience: Option<&'a Obedience>,
 }
@@ -60,7 +65,7 @@ pub(crate) fn whole<'a>(
     chains(&mut batch);
     rules(&mut batch, frame, networks.clone());
     push_elements(&mut batch, Change::AddElements, of_interfaces, interface_elements(networks));
-    let mut lists: [Vec<Element>; 6] = Default::default();
+    let mut lists: [Vec<Element>; 7] = Default::default();
     sandboxes.for_each(|sandbox| port_elements(&mut lists, sandbox, &sandbox.published));
     push_elements(&mut batch, Change::AddElements, port_sets(), lists);
     batch
@@ -90,7 +95,7 @@ fn change_elements(
     ports: &[Published],
 ) -> Batch {
     let mut batch = Batch::new(Family::Inet, table);
-    let mut lists: [Vec<Element>; 6] = Default::default();
+    let mut lists: [Vec<Element>; 7] = Default::default();
     port_elements(&mut lists, sandbox, ports);
     push_elements(&mut batch, change, port_sets(), lists);
     batch
@@ -110,7 +115,7 @@ fn push_elements<const N: usize>(
 }
 
 /// An element for each port, added to the list of its set in [`port_sets`].
-fn port_elements(lists: &mut [Vec<Element>; 6], sandbox: &Sandbox, ports: &[Published]) {
+fn port_elements(lists: &mut [Vec<Element>; 7], sandbox: &Sandbox, ports: &[Published]) {
     let sets = port_sets();
     let target = FAMILIES.map(|ipv6| {
         let interface = sandbox.gateway_interface(ipv6)?;
@@ -133,6 +138,29 @@ fn port_elements(lists: &mut [Vec<Element>; 6], sandbox: &Sandbox, ports: &[Publ
         };
         lists[set].push(element);
     }
+    lists[6].extend(looped_services(&sets[6], sandbox, ports));
+}
+
+/// An element `inet_proto . ipv6_addr . inet_service` for each port of the container's that is published on `::1`.
+pub(crate) fn looped_services(set: &Set, sandbox: &Sandbox, ports: &[Published]) -> Vec<Element> {
+    let interface = sandbox.gateway_interface(true);
+    let Some((interface, own)) = interface.and_then(|own| Some((own, own.address(true)?))) else {
+        return Vec::new();
+    };
+    if interface.host_name.is_empty() || interface.mode(true) == GatewayMode::Routed {
+        return Vec::new();
+    }
+    let looped = ports.iter().filter(|port| match port.host_address {
+        IpAddr::V6(host) => host.is_unspecified() || host.is_loopback(),
+        IpAddr::V4(_) => false,
+    });
+    // Several of the host's ports may lead to one of the container's.
+    let services: BTreeSet<_> = looped.map(|port| (port.protocol.number(), port.container_port)).collect();
+    let element = |(protocol, port)| {
+        let key = address_value(Value::new().protocol(protocol), own.address).port(port);
+        Element::new(set, key)
+    };
+    services.into_iter().map(element).collect()
 }
 
 fn address_value(value: Value, address: IpAddr) -> Value {
@@ -147,8 +175,9 @@ pub(crate) fn of(name: &str, ipv6: bool) -> String {
     if ipv6 { format!("{name}-ipv6") } else { name.to_owned() }
 }
 
-/// Of each family: published at one address, published at every address, open at the container's own address.
-fn port_sets() -> [Set; 6] {
+/// Of each family: published at one address, published at every address, open at the container's own address. Then
+/// those that reply by `lo`.
+fn port_sets() -> [Set; 7] {
     use Datatype::{Port, Protocol};
     let sets = |ipv6| {
         let address = if ipv6 { Datatype::Ipv6Address } else { Datatype::Ipv4Address };
@@ -160,7 +189,7 @@ fn port_sets() -> [Set; 6] {
         ]
     };
     let ([a, b, c], [d, e, f]) = (sets(false), sets(true));
-    [a, b, c, d, e, f]
+    [a, b, c, d, e, f, Set::new(LOOPED, &[Protocol, Datatype::Ipv6Address, Port])]
 }
 
 /// The bridges, those of internal networks, those whose containers may talk to each other; of each family, those
@@ -207,6 +236,7 @@ fn chains(batch: &mut Batch) {
     use {ChainKind::*, Hook::*};
     let bases = [
         ("guard", Filter, Prerouting, -300),
+        ("looped", Filter, Prerouting, -150),
         ("prerouting", Nat, Prerouting, -100),
         ("output", Nat, Output, -100),
         ("forward", Filter, Forward, 0),
@@ -228,6 +258,14 @@ fn rules<'a>(batch: &mut Batch, frame: Frame<'_>, networks: impl Iterator<Item =
     let guard = || rule("guard").in_interface_in(BRIDGES).ipv4();
     batch.push(guard().destination(loopback, prefix).comment("the host's loopback is its own").drop());
     batch.push(guard().source(loopback, prefix).drop());
+
+    let looped = || rule("looped").in_interface("lo").ipv6().sent_by_service_in(LOOPED);
+    batch.push(looped().reply().comment("published on ::1").accept());
+    batch.push(looped().comment("no way in for containers").drop());
+    if !frame.ipv6_loopback {
+        let (address, prefix) = IPV6_LOOPBACK;
+        batch.push(rule("output").ipv6().destination(address, prefix).verdict(Verdict::Return));
+    }
 
     // What comes from outside to 127.0.0.1 must reach the routing decision, which drops it, as 127.0.0.1.
     let outside = rule("prerouting").ipv4().destination(loopback, prefix);

@@ -49,6 +49,7 @@ mod error;
 mod files;
 mod filters;
 mod firewall;
+mod loopback;
 mod members;
 mod model;
 mod names;

@@ -24,7 +24,8 @@ use crate::namespaces::Namespaces;
 use crate::records::Records;
 use crate::state::State;
 use crate::{
-    Error, NetworksConfig, Result, bridge, definition, filters, obedience, predefined, sub_interface, watch,
+    Error, NetworksConfig, Result, bridge, definition, filters, loopback, obedience, predefined,
+    sub_interface, watch,
 };
 
 /// Tells, as long as the machine runs, that it was Hull who made the host forward packets.
@@ -243,6 +244,7 @@ impl Networks {
         if self.inner.config.packet_filter {
             let mut filter = self.filter();
             self.apply(&mut filter, &firewall::remove(&self.inner.config.table))?;
+            self.apply(&mut filter, &loopback::remove(&self.inner.config.table))?;
             obedience::remove(&mut self.route(), &mut filter, &self.inner.config.table)?;
         }
         Ok(())
@@ -338,7 +340,8 @@ impl Networks {
             false => None,
         };
         let no_router = FORWARDING_ENABLED.map(noted);
-        let frame = Frame { table, no_router, obedience: obedience.as_ref() };
+        let ipv6_loopback = self.rebuild_loopback(filter)?;
+        let frame = Frame { table, no_router, ipv6_loopback, obedience: obedience.as_ref() };
         let batch = {
             let state = self.state();
             firewall::whole(frame, state.networks.values(), state.sandboxes.values())
@@ -349,6 +352,56 @@ impl Networks {
         }
         // After a daemon that was configured otherwise.
         obedience::remove(&mut self.route(), filter, table)
+    }
+
+    /// Makes the table anew that leads replies back to `::1`. False where the kernel can't: ports aren't published there.
+    fn rebuild_loopback(&self, filter: &mut NftSocket) -> Result<bool> {
+        let table = &self.inner.config.table;
+        let failed = |source| Error::Kernel { network: "host".into(), source };
+        let Some(lo) = self.route().link_by_name("lo").map_err(failed)? else { return Ok(false) };
+        let state = self.state();
+        let bare = loopback::whole(table, lo.index, state.networks.values());
+        let own: Vec<Batch> =
+            state.sandboxes.values().filter_map(|own| loopback::publish(table, own)).collect();
+        let mut whole = bare.clone();
+        whole.changes.extend(own.iter().flat_map(|batch| batch.changes.iter().cloned()));
+        if filter.apply(&whole).is_ok() {
+            return Ok(true);
+        }
+        if let Err(error) = filter.apply(&bare) {
+            tracing::warn!(%error, "ports are not published on ::1 (nftables' netdev family and fwd are needed)");
+            return Ok(false);
+        }
+        // A container that has ended meanwhile has no interface any more: all others have theirs.
+        for batch in own {
+            if let Err(error) = filter.apply(&batch) {
+                tracing::debug!(%error, "a container's ports are not published on ::1");
+            }
+        }
+        Ok(true)
+    }
+
+    /// Publishes a container's ports.
+    pub(crate) fn publish_ports(&self, sandbox: &Sandbox) -> Result<()> {
+        let table = &self.inner.config.table;
+        self.change_filter(&firewall::publish(table, sandbox, &sandbox.published))?;
+        self.change_loopback(loopback::publish(table, sandbox));
+        Ok(())
+    }
+
+    /// Withdraws a container's ports.
+    pub(crate) fn withdraw_ports(&self, sandbox: &Sandbox) -> Result<()> {
+        let table = &self.inner.config.table;
+        self.change_loopback(loopback::withdraw(table, sandbox));
+        self.change_filter(&firewall::withdraw(table, sandbox, &sandbox.published))
+    }
+
+    pub(crate) fn change_loopback(&self, batch: Option<Batch>) {
+        let Some(batch) = batch.filter(|_| self.inner.config.packet_filter) else { return };
+        // Where the table isn't there, starting has told so.
+        if let Err(error) = self.filter().apply(&batch) {
+            tracing::debug!(%error, "ports on ::1 are as they were");
+        }
     }
 
     fn apply(&self, filter: &mut NftSocket, batch: &Batch) -> Result<()> {

@@ -14,15 +14,28 @@ use world::{World, reach, serve, serve_udp, udp_reach};
 const OUTSIDE: &str = "fd99::2";
 const HOST: &str = "[fd99::1]";
 
-/// A host whose default bridge has IPv6, and an outside host that reaches it so.
+/// Whether packet filters see bridged packets is the host's affair: here they don't.
 fn run(test: impl FnOnce(&mut World) + Send) {
+    run_on(|world| {
+        world::without_bridge_netfilter();
+        test(world);
+    });
+}
+
+/// With br_netfilter, and without.
+fn run_on_both(test: impl Fn(&mut World) + Send + Sync) {
+    run(&test);
+    run_on(&test);
+}
+
+/// A host whose default bridge has IPv6, and an outside host that reaches it so.
+fn run_on(test: impl FnOnce(&mut World) + Send) {
     let configure = |config: &mut NetworksConfig| {
         config.ipv6 = true;
         config.ipv6_addresses =
             BridgeAddresses { fixed_cidr: Some("fd17::/64".into()), ..BridgeAddresses::default() };
     };
     World::run_with(configure, |world| {
-        world::without_bridge_netfilter();
         let give =
             |netns: BorrowedFd<'_>, name: &'static str, own: &'static str, gateway: Option<&'static str>| {
                 netns::within(netns, move || {
@@ -71,7 +84,7 @@ fn ipv6_of(attachment: &Attachment) -> String {
 
 #[test]
 fn a_published_port_is_reached_by_ipv6_from_everywhere() {
-    run(|world| {
+    run_on_both(|world| {
         let ports = [("80/tcp", "", "8080"), ("53/udp", "", "5300"), ("81/tcp", "fd99::1", "8081")];
         let a = world.attach("aa", &ports);
         let b = world.attach("bb", &[]);
@@ -109,7 +122,7 @@ fn a_published_port_is_reached_by_ipv6_from_everywhere() {
 
 #[test]
 fn ports_on_the_ipv6_loopback_are_the_hosts_alone() {
-    run(|world| {
+    run_on_both(|world| {
         let a = world.attach("aa", &[("80/tcp", "::1", "8080")]);
         serve(netns(&a), "[::]:80");
         assert_eq!(reach(world.host.as_fd(), "[::1]:8080").unwrap(), "fd17::1");
@@ -133,6 +146,47 @@ fn ports_on_the_ipv6_loopback_are_the_hosts_alone() {
             assert!(reach(attacker, "[::1]:8080").is_err());
             assert!(reach(attacker, "[::1]:9090").is_err());
         }
+    });
+}
+
+#[test]
+fn ports_of_several_networks_are_on_the_ipv6_loopback_and_no_container_comes_by_it() {
+    run_on_both(|world| {
+        for name in ["one", "two"] {
+            let request = NetworkCreateRequest { name: name.into(), ..Default::default() };
+            world.networks.create(&request).unwrap();
+        }
+        let a = world.attach_to(
+            "aa",
+            "one",
+            &[("80/tcp", "", "8080"), ("80/tcp", "::1", "8090"), ("53/udp", "", "5300")],
+        );
+        let b = world.attach_to("bb", "two", &[("80/tcp", "", "8081")]);
+        serve(netns(&a), "[::]:80");
+        serve(netns(&b), "[::]:80");
+        let host = world.host.as_fd();
+        let gateway = a.endpoints[0].1.ipv6_gateway.clone();
+        for _ in 0..2 {
+            assert_eq!(reach(host, "[::1]:8080").unwrap(), gateway);
+            assert_eq!(reach(host, "[::1]:8090").unwrap(), gateway);
+            assert_eq!(reach(host, "[::1]:8081").unwrap(), b.endpoints[0].1.ipv6_gateway);
+            assert_eq!(reach(host, &format!("[{}]:80", ipv6_of(&b))).unwrap(), b.endpoints[0].1.ipv6_gateway);
+            // As after another network, or what another program flushed.
+            world.networks.reconcile().unwrap();
+        }
+        // A host's own rules trust its loopback: from a published port, too, nothing gets in there but replies.
+        serve_udp(host, "[::]:9053");
+        assert!(udp_reach(netns(&a), &format!("[{gateway}]:9053")).is_ok());
+        let attack = netns::within(netns(&a), || {
+            let socket = std::net::UdpSocket::bind("[::]:53")?;
+            socket.set_read_timeout(Some(std::time::Duration::from_millis(500)))?;
+            socket.send_to(b"?", format!("[{gateway}]:9053"))?;
+            socket.recv(&mut [0; 64])
+        });
+        assert!(attack.is_err());
+        world.networks.release(&world.id("aa")).unwrap();
+        assert!(reach(host, "[::1]:8080").is_err());
+        assert!(reach(host, "[::1]:8081").is_ok());
     });
 }
 
