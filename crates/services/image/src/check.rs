@@ -214,7 +214,7 @@ fn apply_again(images: &Images, chain: &ChainId, image: &Record) -> Result<()> {
     let plans = plan(&packed.manifest.layers, &image.config.rootfs.diff_ids);
     let plan = plans.iter().find(|plan| plan.chain == *chain);
     let plan = plan.ok_or_else(|| ImageError::NotFound(chain.0.to_string()))?;
-    make::apply(images, plan, &mut |_| Ok(()))
+    make::apply(images, plan, false, &mut |_| Ok(()))
 }
 
 // Where a driver keeps the tar of an uncompressed blob, that is the blob.

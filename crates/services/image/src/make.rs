@@ -15,7 +15,7 @@ use crate::manifests::row_of;
 use crate::packed::{Packed, descriptor, pack, to_json};
 use crate::pull;
 use crate::resolve;
-use crate::unpack;
+use crate::unpack::{self, Checked};
 use hull_archive::Decompressor;
 use hull_content::Lease;
 use hull_types::oci::image::{Descriptor, ImageConfig, media_type};
@@ -25,7 +25,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The digest of a tar stream without members: such a layer changes nothing, and images are made without it.
 pub const EMPTY_LAYER: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
@@ -34,12 +35,13 @@ pub const EMPTY_LAYER: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea4
 pub struct Making {
     images: Images,
     lease: Lease,
+    hashed: Mutex<BTreeSet<Digest>>,
 }
 
 impl Images {
     /// Begins an image.
     pub fn make(&self) -> Making {
-        Making { images: self.clone(), lease: self.content().lease() }
+        Making { images: self.clone(), lease: self.content().lease(), hashed: Mutex::default() }
     }
 }
 
@@ -48,8 +50,9 @@ impl Making {
     pub fn layer(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Descriptor> {
         let mut ingest = self.images.content().ingest(None)?;
         write(&mut ingest)?;
-        let size = ingest.offset();
-        Ok(descriptor(media_type::OCI_LAYER, ingest.finish()?, size))
+        let (size, digest) = (ingest.offset(), ingest.finish()?);
+        self.note_hashed(digest.clone());
+        Ok(descriptor(media_type::OCI_LAYER, digest, size))
     }
 
     /// The same for a tar that is a file already, the storage driver's own: one file with two names.
@@ -128,7 +131,7 @@ impl Making {
         config: ImageConfig,
         names: &[ImageRef],
         further: BTreeSet<Digest>,
-        progress: &mut dyn FnMut(&LayerPlan, u64) -> Result<()>,
+        progress: &mut Progress<'_>,
     ) -> Result<()> {
         let (manifest, diff_ids) = (&packed.manifest, &config.rootfs.diff_ids);
         if diff_ids.len() != manifest.layers.len() {
@@ -142,19 +145,18 @@ impl Making {
         self.images.content().put_as(&packed.document, &packed.descriptor.digest)?;
         let plans = plan(&manifest.layers, diff_ids);
         let hold = self.images.holds().hold(plans.iter().map(|plan| plan.chain.clone()).collect());
-        let mut layers = Vec::new();
-        let applied = plans.iter().try_for_each(|plan| {
-            self.lease.protect(&plan.blob.digest);
-            apply(&self.images, plan, &mut |read| progress(plan, read))?;
-            let size = self.images.snapshotter().layer_size(&plan.chain)?;
-            layers.push(LayerRow { chain: plan.chain.clone(), size });
-            Ok::<(), ImageError>(())
-        });
+        plans.iter().for_each(|plan| self.lease.protect(&plan.blob.digest));
+        let applied = self.apply(&plans, progress);
         if applied.is_err() {
             // What was applied so far goes with the next sweep.
             self.images.note_orphans();
         }
         applied?;
+        let row = |plan: &LayerPlan| {
+            let size = self.images.snapshotter().layer_size(&plan.chain)?;
+            Ok(LayerRow { chain: plan.chain.clone(), size })
+        };
+        let layers = plans.iter().map(row).collect::<Result<Vec<LayerRow>>>()?;
         let id = manifest.config.digest.clone();
         let documents = [&target.digest, &packed.descriptor.digest, &id];
         let blobs =
@@ -167,12 +169,46 @@ impl Making {
         drop(hold);
         Ok(())
     }
+
+    // As many layers at a time as there are processors.
+    fn apply(&self, plans: &[LayerPlan], progress: &mut Progress<'_>) -> Result<()> {
+        let (next, progress) = (AtomicUsize::new(0), Mutex::new(progress));
+        let work = || {
+            while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut told = |read| progress.lock().unwrap_or_else(PoisonError::into_inner)(plan, read);
+                let known = self.hashed().contains(&plan.blob.digest);
+                // After a failure nobody begins another.
+                apply(&self.images, plan, known, &mut told)
+                    .inspect_err(|_| next.store(plans.len(), Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..processors.min(plans.len())).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let panicked = |_| Err(ImageError::Task("applying a layer panicked".into()));
+            others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(own, Result::and)
+        })
+    }
+
+    /// Notes a blob that was hashed on its way in, by this making: it is what its name says.
+    pub(crate) fn note_hashed(&self, blob: Digest) {
+        self.hashed().insert(blob);
+    }
+    fn hashed(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.hashed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-// Makes sure that the layer is in the snapshotter, out of its blob.
+/// Told of each layer that is applied how many bytes of its blob were read.
+pub(crate) type Progress<'a> = dyn FnMut(&LayerPlan, u64) -> Result<()> + Send + 'a;
+
+// Makes sure that the layer is in the snapshotter, out of its blob. `known`: the blob is what its name says.
 pub(crate) fn apply(
     images: &Images,
     plan: &LayerPlan,
+    known: bool,
     progress: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     if images.snapshotter().has(&plan.chain) {
@@ -184,7 +220,9 @@ pub(crate) fn apply(
     let tar = is_tar.then(|| images.content().reader(&plan.blob.digest)).transpose()?;
     let counted = Counted { file, read: 0, progress };
     let plain = Decompressor::detect(counted).map_err(|error| unpack::failed(plan, &error))?;
-    unpack::apply(images.snapshotter().as_ref(), plan, plain, tar.as_ref())
+    let verified = known && is_tar && plain.compression() == hull_archive::Compression::None;
+    let checked = if verified { Checked::Before } else { Checked::Now };
+    unpack::apply(images.snapshotter().as_ref(), plan, plain, tar.as_ref(), checked)
 }
 
 struct Counted<'a> {

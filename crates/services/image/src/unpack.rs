@@ -65,7 +65,7 @@ pub(crate) fn unpack(
             .name("inflate".into())
             .spawn_scoped(scope, || inflate(&mut counted, full, empty))
             .map_err(|error| failed(plan, &error))?;
-        let outcome = apply(snapshotter, plan, Pieces::new(pieces, back), None);
+        let outcome = apply(snapshotter, plan, Pieces::new(pieces, back), None, Checked::Now);
         // Its receiver is gone: it ends, if it has not.
         inflating.join().map_err(|_| ImageError::Task("inflating panicked".into()))?;
         outcome
@@ -83,6 +83,15 @@ pub(crate) fn unpack(
     }
 }
 
+/// Whether a layer's tar is known to be the one expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// It was hashed as it came in.
+    Before,
+    /// It is hashed on its way to the snapshotter.
+    Now,
+}
+
 /// Gives a layer's tar to the snapshotter; one that is not the layer expected is not there afterwards. `tar` is the
 /// file that `plain` reads, if it is one: the snapshotter may keep it as it is.
 pub(crate) fn apply(
@@ -90,8 +99,9 @@ pub(crate) fn apply(
     plan: &LayerPlan,
     plain: impl Read,
     tar: Option<&File>,
+    checked: Checked,
 ) -> Result<()> {
-    let hasher = Some(Hasher::like(Some(&plan.diff_id.0)));
+    let hasher = (checked == Checked::Now).then(|| Hasher::like(Some(&plan.diff_id.0)));
     let mut verified = Verified { plain, hasher, plan, found: None };
     let (parent, chain) = (plan.parent.as_ref(), &plan.chain);
     let applied = match tar {

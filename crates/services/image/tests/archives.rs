@@ -76,6 +76,28 @@ fn pack(files: &[(String, EntryKind, Vec<u8>)]) -> Vec<u8> {
     tar(&files)
 }
 
+// A blob that was hashed as it came in is not hashed again as a layer: it has to be the layer's tar itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_layer_has_no_diff_id_of_its_own_digest() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::open(data.path());
+    // More than is kept in memory, and nothing that gets smaller.
+    let mut state = 1u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u8
+    };
+    let noise: Vec<u8> = (0..2 << 20).map(|_| noise()).collect();
+    let plain = tar(&[file("x", noise)]);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&plain).unwrap();
+    let (kind, text) = load(&engine, &pack(&old_archive(&packed.finish().unwrap(), "wrong:1"))).unwrap_err();
+    assert_eq!(kind, Kind::InvalidParameter);
+    assert!(text.contains("the image's configuration says"), "{text}");
+    assert_eq!((engine.images.count(), engine.snapshotter.layers().len()), (0, 0));
+    load(&engine, &pack(&old_archive(&plain, "right:1"))).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_saved_loads_as_the_same_image() {
     let registry = registry::Registry::with(&["busybox"]);

@@ -318,12 +318,13 @@ fn describe(url: &Url, proxy: Option<&Url>, cause: &str, error: &reqwest::Error)
     if cause.contains("certificate") || cause.contains("handshake") {
         return (format!("tls: {cause}"), true);
     }
-    if error.is_timeout() {
-        return ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)".into(), false);
-    }
     if error.is_connect() {
+        let cause = if error.is_timeout() { "i/o timeout" } else { cause };
         let text = unconnected(proxy.unwrap_or(url), cause);
         return (if proxy.is_some() { format!("proxyconnect tcp: {text}") } else { text }, false);
+    }
+    if error.is_timeout() {
+        return ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)".into(), false);
     }
     (cause.to_owned(), false)
 }
@@ -331,16 +332,18 @@ fn describe(url: &Url, proxy: Option<&Url>, cause: &str, error: &reqwest::Error)
 // Why nobody could be spoken to at `to`, a registry or the proxy before it.
 fn unconnected(to: &Url, cause: &str) -> String {
     let host = to.host_str().unwrap_or_default();
+    let place = format!("{host}:{}", to.port_or_known_default().unwrap_or(0));
+    // The kernel's words, which Go writes small.
+    if let Some((words, _)) = cause.split_once(" (os error ") {
+        return format!("dial tcp {place}: connect: {}", words.to_lowercase());
+    }
     match cause {
-        _ if cause.starts_with("Connection refused") => {
-            let port = to.port_or_known_default().unwrap_or(0);
-            format!("dial tcp {host}:{port}: connect: connection refused")
-        }
+        "i/o timeout" => format!("dial tcp {place}: i/o timeout"),
+        "tunnel error: proxy authorization required" => "Proxy Authentication Required".into(),
+        "tunnel error: unsuccessful" => format!("the proxy {host} refuses to connect to it"),
         _ if cause.contains("failed to lookup address") || cause.contains("dns error") => {
             format!("dial tcp: lookup {host}: no such host ({cause})")
         }
-        "tunnel error: proxy authorization required" => "Proxy Authentication Required".into(),
-        "tunnel error: unsuccessful" => format!("the proxy {host} refuses to connect to it"),
         _ => cause.to_owned(),
     }
 }
@@ -358,6 +361,22 @@ fn innermost(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_cannot_be_reached_is_named_as_go_names_it() {
+        let to = Url::parse("https://r.example/v2/").unwrap();
+        for (cause, text) in [
+            (
+                "Network is unreachable (os error 101)",
+                "dial tcp r.example:443: connect: network is unreachable",
+            ),
+            ("Connection refused (os error 111)", "dial tcp r.example:443: connect: connection refused"),
+            ("i/o timeout", "dial tcp r.example:443: i/o timeout"),
+            ("something else", "something else"),
+        ] {
+            assert_eq!(unconnected(&to, cause), text);
+        }
+    }
 
     #[test]
     fn slow_is_borne_with_and_trickling_is_not() {

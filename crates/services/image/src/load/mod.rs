@@ -49,6 +49,7 @@ pub(crate) fn load(
     let mut files = Files::new(images.content().clone());
     let read = files.read(&mut archive);
     let loaded = read.and_then(|()| {
+        files.blobs().into_iter().for_each(|blob| making.note_hashed(blob));
         let items = items::find(&files, options.platform.as_ref())?;
         let load = Load { images, making, files: &files, options, to };
         items.into_iter().try_for_each(|item| load.item(item))
