@@ -112,13 +112,7 @@ impl World {
             store.clone(),
             Content::open(&data.join("content")).unwrap(),
             Arc::clone(&snapshotter),
-            Registry::new(Config {
-                mirrors: Vec::new(),
-                insecure: Vec::new(),
-                certs_dir: None,
-                user_agent: "test".into(),
-                stall: None,
-            }),
+            Registry::new(Config { user_agent: "test".into(), ..Config::default() }),
             events.clone(),
         )
         .unwrap();
