@@ -156,7 +156,7 @@ impl Networks {
         let mut batch = firewall::withdraw(table, before, &before.published);
         batch.changes.extend(firewall::publish(table, after, &after.published).changes);
         let changed = self.change_filter(&batch);
-        self.change_loopback(loopback::withdraw(table, before));
+        self.change_loopback(loopback::withdraw(table, before).into_iter().flatten());
         self.change_loopback(loopback::publish(table, after));
         self.forget_connections(&before.published);
         self.forget_connections(&after.published);

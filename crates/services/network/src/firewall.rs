@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  guard        prerouting raw     no container reaches the host's loopback, no packet claims to come from there
-//!  looped       prerouting         by `lo` (see `loopback`) containers reply, and begin nothing
+//!  into-lo      prerouting         by `lo` (see `loopback`) containers reply, and begin nothing
 //!  prerouting ─┐
 //!  output     ─┴▶ publish          (protocol . address . port) or (protocol . port) ─▶ container address . port
 //!  forward                         into a bridge: replies, published ports, its own containers; nothing else
@@ -236,7 +236,7 @@ fn chains(batch: &mut Batch) {
     use {ChainKind::*, Hook::*};
     let bases = [
         ("guard", Filter, Prerouting, -300),
-        ("looped", Filter, Prerouting, -150),
+        ("into-lo", Filter, Prerouting, -150),
         ("prerouting", Nat, Prerouting, -100),
         ("output", Nat, Output, -100),
         ("forward", Filter, Forward, 0),
@@ -259,7 +259,7 @@ fn rules<'a>(batch: &mut Batch, frame: Frame<'_>, networks: impl Iterator<Item =
     batch.push(guard().destination(loopback, prefix).comment("the host's loopback is its own").drop());
     batch.push(guard().source(loopback, prefix).drop());
 
-    let looped = || rule("looped").in_interface("lo").ipv6().sent_by_service_in(LOOPED);
+    let looped = || rule("into-lo").in_interface("lo").ipv6().sent_by_service_in(LOOPED);
     batch.push(looped().reply().comment("published on ::1").accept());
     batch.push(looped().comment("no way in for containers").drop());
     if !frame.ipv6_loopback {

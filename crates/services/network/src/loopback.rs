@@ -10,8 +10,8 @@
 //!  curl ◀─ ::1 ── conntrack ◀── lo ◀── divert ◀───────── ingress of the veth ◀─┘
 //! ```
 //!
-//! `lo` is trusted by hosts' own rules, so nothing may begin there from a container: the firewall's chain `looped` drops
-//! all but replies. IPv4 needs none of this: bridges have route_localnet.
+//! `lo` is trusted by hosts' own rules, so nothing may begin there from a container: the firewall's chain `into-lo`
+//! drops all but replies. IPv4 needs none of this: bridges have route_localnet.
 
 use std::net::IpAddr;
 
@@ -80,15 +80,18 @@ pub(crate) fn publish(table: &str, sandbox: &Sandbox) -> Option<Batch> {
     Some(batch)
 }
 
-/// A batch that ends it. The chain goes with the interface.
-pub(crate) fn withdraw(table: &str, sandbox: &Sandbox) -> Option<Batch> {
+/// Batches that end it. The second may fail: before Linux 6.16 the chain goes with the interface.
+pub(crate) fn withdraw(table: &str, sandbox: &Sandbox) -> Option<[Batch; 2]> {
+    let interface = &sandbox.gateway_interface(true)?.host_name;
     let elements = looped_services(&ports(), sandbox, &sandbox.published);
     if elements.is_empty() {
         return None;
     }
-    let mut batch = batch(table);
-    batch.push(Change::DeleteElements(ports(), elements));
-    Some(batch)
+    let mut services = batch(table);
+    services.push(Change::DeleteElements(ports(), elements));
+    let mut chain = batch(table);
+    chain.push(Change::FlushChain(interface.clone())).push(Change::DeleteChain(interface.clone()));
+    Some([services, chain])
 }
 
 /// A batch that removes the table.

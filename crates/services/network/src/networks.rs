@@ -392,15 +392,16 @@ impl Networks {
     /// Withdraws a container's ports.
     pub(crate) fn withdraw_ports(&self, sandbox: &Sandbox) -> Result<()> {
         let table = &self.inner.config.table;
-        self.change_loopback(loopback::withdraw(table, sandbox));
+        self.change_loopback(loopback::withdraw(table, sandbox).into_iter().flatten());
         self.change_filter(&firewall::withdraw(table, sandbox, &sandbox.published))
     }
 
-    pub(crate) fn change_loopback(&self, batch: Option<Batch>) {
-        let Some(batch) = batch.filter(|_| self.inner.config.packet_filter) else { return };
-        // Where the table isn't there, starting has told so.
-        if let Err(error) = self.filter().apply(&batch) {
-            tracing::debug!(%error, "ports on ::1 are as they were");
+    pub(crate) fn change_loopback(&self, batches: impl IntoIterator<Item = Batch>) {
+        for batch in batches.into_iter().filter(|_| self.inner.config.packet_filter) {
+            // Where the table isn't there, starting has told so.
+            if let Err(error) = self.filter().apply(&batch) {
+                tracing::debug!(%error, "ports on ::1 are as they were");
+            }
         }
     }
 
