@@ -49,7 +49,7 @@ pub use copy::{Attributes, copy_directory_attributes, copy_tree, directory_attri
 pub use entry::{Entry, EntryKind, Extent, Piece, Time};
 pub use error::{Error, Result};
 pub use gzip::{gzip, gzip_at};
-pub use measure::{Measure, measure, remove_tree};
+pub use measure::{Measure, measure, measure_all, remove_tree};
 pub use name::clean as clean_name;
 pub use pack::{PackOptions, export, layer, pack};
 pub use reader::Archive;

@@ -15,14 +15,27 @@ pub struct Measure {
     pub size: u64,
     /// Inodes, with directories and the root.
     pub inodes: u64,
+    /// Bytes that the file system gave them, each inode once, directories too.
+    pub disk: u64,
 }
 
 /// Measures the tree under the directory `root`; links aren't followed. What disappears meanwhile isn't counted.
 pub fn measure(root: &Path) -> Result<Measure> {
+    measure_all(&[root])
+}
+
+/// The same of several trees, what is in more than one of them counted once.
+pub fn measure_all(roots: &[&Path]) -> Result<Measure> {
+    let (mut total, mut seen) = (Measure::default(), HashSet::new());
+    roots.iter().try_for_each(|root| add(root, &mut total, &mut seen))?;
+    Ok(total)
+}
+
+fn add(root: &Path, total: &mut Measure, seen: &mut HashSet<(u64, u64)>) -> Result<()> {
     let root = rustix::fs::openat(CWD, root, tree::DIRECTORY, Mode::empty())
         .map_err(|errno| Error::path("open", root.as_os_str().as_encoded_bytes(), errno))?;
-    let mut total = Measure { size: 0, inodes: 1 };
-    let mut seen = HashSet::new();
+    let of_root = rustix::fs::fstat(&root).map_err(|errno| Error::path("stat", b"", errno))?;
+    total.count(&of_root);
     let mut stack = vec![level(root)?];
     while let Some((directory, names)) = stack.last_mut() {
         let Some(name) = names.next() else {
@@ -35,18 +48,25 @@ pub fn measure(root: &Path) -> Result<Measure> {
             Err(errno) => return Err(Error::path("stat", &name, errno)),
         };
         if tree::type_of(&stat) == FileType::Directory {
-            total.inodes += 1;
+            total.count(&stat);
             match rustix::fs::openat(&*directory, name.as_slice(), tree::DIRECTORY, Mode::empty()) {
                 Ok(child) => stack.push(level(child)?),
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(errno) => return Err(Error::path("open", &name, errno)),
             }
         } else if stat.st_nlink == 1 || seen.insert((stat.st_dev, stat.st_ino)) {
-            total.inodes += 1;
+            total.count(&stat);
             total.size += u64::try_from(stat.st_size).unwrap_or(0);
         }
     }
-    Ok(total)
+    Ok(())
+}
+
+impl Measure {
+    fn count(&mut self, stat: &rustix::fs::Stat) {
+        self.inodes += 1;
+        self.disk += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+    }
 }
 
 fn level(directory: OwnedFd) -> Result<(OwnedFd, std::vec::IntoIter<Vec<u8>>)> {
