@@ -262,12 +262,10 @@ impl Build {
     /// A row of the cache whose layer is still here.
     fn kept_row(&self, key: &str) -> Option<Option<Made>> {
         let row = self.builder.cache.get(key)?;
-        if let Some(made) = &row.made {
-            let here = self.builder.snapshotter.has(&made.chain) && self.making.kept(&made.diff_id).is_ok();
-            if !here {
-                self.builder.cache.forget(key);
-                return None;
-            }
+        let gone = |made: &Made| self.making.kept(&made.chain, &made.diff_id).is_err();
+        if row.made.as_ref().is_some_and(gone) {
+            self.builder.cache.forget(key);
+            return None;
         }
         Some(row.made)
     }
@@ -418,12 +416,7 @@ impl Build {
     ) -> Result<crate::stage::Done> {
         let made = match layer.is_empty() {
             true => None,
-            false => {
-                let snapshotter = self.builder.snapshotter.as_ref();
-                commit::commit(snapshotter, &self.making, state.top.as_ref(), |to| {
-                    layer.write(state.epoch, to)
-                })?
-            }
+            false => commit::commit(&self.making, state.top.as_ref(), |to| layer.write(state.epoch, to))?,
         };
         self.remember(key, made.clone(), text);
         Ok(crate::stage::Done { made, cached: false })

@@ -222,7 +222,9 @@ struct Ended(Arc<Build>);
 impl Drop for Ended {
     fn drop(&mut self) {
         let keys = self.0.used_keys();
-        match self.0.builder.cache.commit(&keys) {
+        // Not for the rows' sake alone, but for what they name.
+        let kept = self.0.making.sync().map_err(Error::from);
+        match kept.and_then(|()| self.0.builder.cache.commit(&keys)) {
             Ok(true) => {
                 let images = self.0.builder.images.clone();
                 std::thread::spawn(move || images.forget_cached());
@@ -282,7 +284,7 @@ fn record(build: &Build, state: &State, findings: Vec<Finding>) -> Result<Built>
         None => Vec::new(),
     };
     for made in &state.made {
-        layers.push(making.kept(&made.diff_id)?);
+        layers.push(making.kept(&made.chain, &made.diff_id)?);
     }
     let mut names = build.request.tags.iter();
     let id = making.image(&config, layers, names.next())?;

@@ -4,7 +4,7 @@ use crate::cache::Made;
 use crate::error::{Error, Result};
 use hull_archive::{Archive, Entry, Time, Writer};
 use hull_image::Making;
-use hull_snapshot::Snapshotter;
+use hull_snapshot::Added;
 use hull_types::ChainId;
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -15,10 +15,7 @@ const PIECE: usize = 256 << 10;
 const EMPTY: usize = 1024;
 
 /// Makes a layer of what `write` writes, upon `parent`. `None` where that is nothing.
-///
-/// Where the driver keeps the tar, that is the blob too; otherwise it is written as a blob beside.
 pub(crate) fn commit(
-    snapshotter: &dyn Snapshotter,
     making: &Making,
     parent: Option<&ChainId>,
     write: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
@@ -31,7 +28,7 @@ pub(crate) fn commit(
                 write(&mut pieces).and_then(|()| pieces.flush().map_err(Error::io("write a layer")));
             (written, pieces.unread)
         });
-        let made = consume(snapshotter, making, parent, receiver);
+        let made = consume(making, parent, receiver);
         match writer.join() {
             // The reader gave up, and knows why.
             Ok((Err(_), true)) if made.is_err() => made,
@@ -42,36 +39,14 @@ pub(crate) fn commit(
     })
 }
 
-fn consume(
-    snapshotter: &dyn Snapshotter,
-    making: &Making,
-    parent: Option<&ChainId>,
-    receiver: Receiver<Vec<u8>>,
-) -> Result<Option<Made>> {
+fn consume(making: &Making, parent: Option<&ChainId>, receiver: Receiver<Vec<u8>>) -> Result<Option<Made>> {
     let Ok(first) = receiver.recv() else { return Ok(None) };
     let mut reader = PieceReader { receiver, piece: first, at: 0 };
     if reader.piece.len() <= EMPTY {
         return Ok(None);
     }
-    let keeps_tars = snapshotter.name() == "erofs";
-    if keeps_tars {
-        let added = snapshotter.add(parent, &mut reader)?;
-        if let Some(tar) = snapshotter.tar(&added.chain)? {
-            making.adopt(&tar, &added.diff_id)?;
-        }
-        return Ok(Some(made(added)));
-    }
-    let blob = making.layer(|to| {
-        io::copy(&mut reader, &mut &mut *to)
-            .map(drop)
-            .map_err(|error| hull_image::ImageError::Archive(hull_archive::Error::Write(error)))
-    })?;
-    let mut file = making.open(&blob)?;
-    Ok(Some(made(snapshotter.add(parent, &mut file)?)))
-}
-
-fn made(added: hull_snapshot::Added) -> Made {
-    Made { diff_id: added.diff_id, chain: added.chain, size: added.size, tar_size: added.tar_size }
+    let Added { diff_id, chain, size, tar_size } = making.add(parent, &mut reader)?;
+    Ok(Some(Made { diff_id, chain, size, tar_size }))
 }
 
 struct Pieces {

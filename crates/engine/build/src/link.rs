@@ -47,7 +47,7 @@ impl Links {
 
     fn keep(&self, state: State, making: Making) -> Result<String> {
         for made in &state.made {
-            making.kept(&made.diff_id)?;
+            making.kept(&made.chain, &made.diff_id)?;
         }
         let id = new_id()?;
         let mut all = lock(&self.0);
@@ -77,7 +77,7 @@ impl Build {
             None => Vec::new(),
         };
         for made in &state.made {
-            layers.push(self.making.kept(&made.diff_id)?);
+            layers.push(self.making.kept(&made.chain, &made.diff_id)?);
         }
         Ok(self.making.image(&state.config, layers, None)?)
     }

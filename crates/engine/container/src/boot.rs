@@ -37,6 +37,10 @@ pub(crate) async fn boot(engine: &Arc<Engine>) -> Result<()> {
     }
     end_unowned(engine).await;
     sweep(engine);
+    let images = engine.images.clone();
+    if let Err(error) = crate::engine::blocking(move || images.release().map_err(Error::service)).await {
+        tracing::warn!(%error, "images that were removed before are left");
+    }
     for handle in handles {
         // Starts of restart policies take their time: nobody waits for them here.
         tokio::spawn(async move {

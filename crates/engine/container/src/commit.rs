@@ -86,7 +86,7 @@ fn image(
     making: &hull_image::Making,
     layer: hull_types::oci::image::Descriptor,
 ) -> Result<String> {
-    let base = engine.images.resolve(spec.image.as_str(), None).map_err(Error::service)?;
+    let base = engine.images.of_container(&spec.image).map_err(Error::service)?;
     let mut layers = making.layers_of(spec.image.as_str()).map_err(Error::service)?;
     let mut config = base.config;
     let empty_layer = is_empty_layer(&layer);

@@ -154,6 +154,9 @@ impl Drop for Undo<'_> {
             tracing::warn!(container = self.id, %error, "cannot remove the snapshot of a container that was not created");
         }
         self.engine.images.uses().clear(self.id);
+        if let Err(error) = self.engine.images.release() {
+            tracing::warn!(%error, "an image that was removed before is left");
+        }
         self.engine.release_name(self.name, self.id);
     }
 }

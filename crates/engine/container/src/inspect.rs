@@ -67,7 +67,7 @@ fn container_state(state: &State) -> ContainerState {
 /// Size of the container's own files, and with its image's.
 pub(crate) fn sizes(engine: &Engine, spec: &ContainerSpec) -> (i64, i64) {
     let own = engine.snapshotter.usage(&spec.id).map(|usage| usage.size).unwrap_or_default();
-    let image = engine.images.resolve(spec.image.as_str(), None).map(|image| image.size).unwrap_or_default();
+    let image = engine.images.of_container(&spec.image).map(|image| image.size).unwrap_or_default();
     (own as i64, (own + image) as i64)
 }
 

@@ -55,7 +55,7 @@ impl Ingest {
         self.offset = 0;
         Ok(())
     }
-    /// Makes a blob of it, if it hashes to `expected`. The data is on disk before the name is there.
+    /// Makes a blob of it, if it hashes to `expected`.
     pub fn commit(self, expected: &Digest) -> Result<(), ContentError> {
         self.publish(Some(expected.clone())).map(drop)
     }
@@ -70,7 +70,6 @@ impl Ingest {
         if let Some(expected) = expected.filter(|expected| *expected != actual) {
             return Err(ContentError::Mismatch { expected, actual });
         }
-        self.file.sync_data().map_err(|source| self.failed(source))?;
         // Under the leases' lock: a collection that runs now sees the blob as leased or not at all.
         self.leases.record(&actual, || self.layout.publish(&self.path, &actual))?;
         Ok(actual)

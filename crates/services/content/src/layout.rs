@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -20,11 +21,16 @@ const PARTIAL_BYTES: u64 = 8 << 30;
 pub(crate) struct Layout {
     root: PathBuf,
     next: AtomicU64,
+    // Blobs that came since the last sync.
+    unsynced: Mutex<Vec<Digest>>,
+    // Who asks whether all is on the disk waits for who sees to it.
+    syncing: Mutex<()>,
 }
 
 impl Layout {
     pub(crate) fn open(root: &Path) -> Result<Self, ContentError> {
-        let layout = Self { root: root.to_owned(), next: AtomicU64::new(0) };
+        let (unsynced, syncing) = Default::default();
+        let layout = Self { root: root.to_owned(), next: AtomicU64::new(0), unsynced, syncing };
         layout.make().map_err(|source| ContentError::Open { path: root.to_owned(), source })?;
         Ok(layout)
     }
@@ -48,6 +54,9 @@ impl Layout {
             }
         }
         Ok(())
+    }
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
     fn ingest(&self) -> PathBuf {
         self.root.join("ingest")
@@ -112,20 +121,34 @@ impl Layout {
     }
     pub(crate) fn publish(&self, from: &Path, digest: &Digest) -> Result<(), ContentError> {
         let to = self.blob(digest);
-        let directory = to.parent().unwrap_or(&self.root);
-        fs::rename(from, &to)
-            .and_then(|()| File::open(directory)?.sync_all())
-            .map_err(|source| ContentError::Write { path: to.clone(), source })
+        // In the place of a blob that is on the disk comes only what is too.
+        let ready = || if to.exists() { File::open(from)?.sync_data() } else { Ok(()) };
+        let renamed = ready().and_then(|()| fs::rename(from, &to));
+        renamed.map_err(|source| ContentError::Write { path: to, source })?;
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
+        Ok(())
+    }
+    pub(crate) fn sync(&self) -> Result<(), ContentError> {
+        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let synced = File::open(&self.root).and_then(|root| Ok(rustix::fs::syncfs(root)?));
+        synced.map_err(|source| {
+            // The kernel tells once that it could not write, and goes on as if it had: these can't be trusted.
+            for digest in &waiting {
+                let _ = fs::remove_file(self.blob(digest));
+            }
+            ContentError::Write { path: self.root.clone(), source }
+        })
     }
     /// A further name for a file's data, by way of a name of our own: what is under `blobs` appears at once and whole.
     pub(crate) fn adopt(&self, from: &Path, digest: &Digest) -> Result<(), ContentError> {
         let aside = self.ingest().join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let linked = rustix::fs::linkat(CWD, from, CWD, &aside, AtFlags::SYMLINK_FOLLOW);
         let made = linked.map_err(io::Error::from).or_else(|error| match error.kind() {
-            io::ErrorKind::CrossesDevices => {
-                fs::copy(from, &aside)?;
-                File::open(&aside)?.sync_data()
-            }
+            io::ErrorKind::CrossesDevices => fs::copy(from, &aside).map(drop),
             _ => Err(error),
         });
         let done = made

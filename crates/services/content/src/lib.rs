@@ -1,11 +1,11 @@
 //! Blobs, named by what they hash to, and when they may go.
 //!
 //! ```text
-//!   bytes ──► Ingest ──(hash, sync, rename)──► blob ──► reader / read (verified)
-//!                │                              │
-//!             dropped: gone                collect: neither a root nor leased: gone
+//!   bytes ──► Ingest ──(hash, rename)──► blob ──► reader / read (verified)
+//!                │                        │  └─ sync: on the disk, for a row to name it
+//!             dropped: gone          collect: neither a root nor leased: gone
 //!
-//!   pieces ──► Partial ──► Follow: read and hashed while it grows ──(same digest: sync, rename)──► blob
+//!   pieces ──► Partial ──► Follow: read and hashed while it grows ──(same digest: rename)──► blob
 //!                │
 //!             dropped: what came without a gap waits for the next one who asks for the blob
 //! ```
@@ -20,8 +20,9 @@
 //! <root>/ingest/<algorithm>-<hex> half a blob, to be gone on with; swept when old or too many
 //! ```
 //!
-//! Invariants: a name under `blobs` holds complete content that was hashed and synced before the name appeared;
-//! a blob that a live [`Lease`] saw come in is not collected; a collection evaluates its roots after it has stopped
+//! Invariants: a name under `blobs` holds complete content that was hashed before the name appeared; it is on the disk
+//! after the next [`Content::sync`], and what a loss of power before that leaves of it is in no row, so that the first
+//! collection removes it; a blob that a live [`Lease`] saw come in is not collected; a collection evaluates its roots after it has stopped
 //! blobs and leases from changing, so what a finished writer has just referred to is among them.
 //!
 //! It must not know what a blob is: manifests, layers, registries and references are the image service's.
@@ -64,6 +65,10 @@ impl Content {
     /// Opens the layout in `root`, making it where it is missing and sweeping what a killed daemon left half done.
     pub fn open(root: &Path) -> Result<Self, ContentError> {
         Ok(Self { layout: Arc::new(Layout::open(root)?), leases: Arc::default(), partials: Arc::default() })
+    }
+    /// The layout's directory.
+    pub fn root(&self) -> &Path {
+        self.layout.root()
     }
     /// Whether the blob is here.
     pub fn has(&self, digest: &Digest) -> bool {
@@ -130,12 +135,17 @@ impl Content {
         Ok(digest.clone())
     }
     /// Makes a blob of a file that somebody else keeps too: one more name for the same data where the file system
-    /// allows, a copy elsewhere. The file must be whole, on the disk and never written again, and hash to `digest`:
-    /// who wrote it knows, so it is not read for that.
+    /// allows, a copy elsewhere. The file must be whole and never written again, and hash to `digest`: who wrote it
+    /// knows, so it is not read for that.
     ///
     /// A path such as `/proc/self/fd/7` stands for what is open there.
     pub fn adopt(&self, path: &Path, digest: &Digest) -> Result<(), ContentError> {
         self.leases.record(digest, || if self.has(digest) { Ok(()) } else { self.layout.adopt(path, digest) })
+    }
+    /// Returns when every blob that is there is on the disk: to be called before a row names one. Blobs that the disk did
+    /// not take are gone when this fails.
+    pub fn sync(&self) -> Result<(), ContentError> {
+        self.layout.sync()
     }
     /// Removes a blob, whatever refers to it. Says whether it was there.
     pub fn remove(&self, digest: &Digest) -> Result<bool, ContentError> {

@@ -146,7 +146,7 @@ impl Partial {
         self.shared.changed.notify_all();
     }
     /// Makes a blob of it. `actual` is what [`Follow::digest`] found; where that is not what it should be, nothing
-    /// of it is kept. The data is on disk before the name is there.
+    /// of it is kept.
     pub fn commit(&self, actual: &Digest) -> Result<(), ContentError> {
         let shared = &self.shared;
         shared.lock().settled = true;
@@ -154,7 +154,6 @@ impl Partial {
             let (expected, actual) = (shared.expected.clone(), actual.clone());
             return Err(ContentError::Mismatch { expected, actual });
         }
-        shared.file.file().sync_data().map_err(|source| shared.failed(source))?;
         // What it holds has been read; until a push nobody reads it again. A hint: its failure is none.
         let _ = rustix::fs::fadvise(shared.file.file(), 0, None, rustix::fs::Advice::DontNeed);
         shared.leases.record(actual, || shared.layout.publish(&shared.path, actual))

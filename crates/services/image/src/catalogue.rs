@@ -36,6 +36,9 @@ pub(crate) struct ImageRow {
     /// When a tag was last set by hand.
     #[serde(default)]
     pub(crate) last_tagged: Timestamp,
+    /// It was removed while a container stood on it, and goes with the last that does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) removed: bool,
 }
 
 /// One layer of an image.
@@ -73,6 +76,8 @@ impl Record {
 pub(crate) struct State {
     pub(crate) images: BTreeMap<Digest, Arc<Record>>,
     pub(crate) references: BTreeMap<ImageRef, ReferenceRow>,
+    /// Images that were removed and that containers still stand on: no images to anyone but these.
+    pub(crate) removed: BTreeMap<Digest, Arc<Record>>,
     // Rows whose configuration cannot be read: no images to anyone, but what they name is theirs.
     unreadable: BTreeMap<Digest, (ImageRow, String)>,
     /// Rows of which not even that is known, with what is wrong: while there is one, nothing goes.
@@ -81,9 +86,21 @@ pub(crate) struct State {
 }
 
 impl State {
+    fn insert(&mut self, record: Arc<Record>) {
+        let (to, from) = match record.row.removed {
+            true => (&mut self.removed, &mut self.images),
+            false => (&mut self.images, &mut self.removed),
+        };
+        from.remove(&record.id);
+        to.insert(record.id.clone(), record);
+    }
     /// The names of an image, in order.
     pub(crate) fn names_of(&self, image: &Digest) -> Vec<ImageRef> {
         self.references.iter().filter(|(_, row)| row.image == *image).map(|(name, _)| name.clone()).collect()
+    }
+    /// The image, also where it was removed and a container stands on it.
+    pub(crate) fn kept(&self, image: &Digest) -> Option<&Arc<Record>> {
+        self.images.get(image).or_else(|| self.removed.get(image))
     }
     /// The blobs that something refers to. `None`: not known, so nothing may go.
     pub(crate) fn blobs(&self) -> Option<HashSet<Digest>> {
@@ -108,7 +125,8 @@ impl State {
         self.unreadable.iter().map(|(id, (_, cause))| (id, cause))
     }
     fn rows(&self) -> impl Iterator<Item = &ImageRow> {
-        self.images.values().map(|record| &record.row).chain(self.unreadable.values().map(|(row, _)| row))
+        let records = self.images.values().chain(self.removed.values());
+        records.map(|record| &record.row).chain(self.unreadable.values().map(|(row, _)| row))
     }
 }
 
@@ -181,10 +199,11 @@ impl Writer<'_> {
         let mut state = self.catalogue.state.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(record) = change.put_image {
             state.unreadable.remove(&record.id);
-            state.images.insert(record.id.clone(), record);
+            state.insert(record);
         }
         if let Some(id) = change.remove_image {
             state.images.remove(&id);
+            state.removed.remove(&id);
         }
         for name in change.remove_references {
             state.references.remove(&name);
@@ -202,7 +221,7 @@ fn load_images(table: &Table<ImageRow>, content: &Content, state: &mut State) ->
         let row = row.clone();
         match read_config(content, &id) {
             Ok(config) => {
-                state.images.insert(id.clone(), Arc::new(Record { id, row, config }));
+                state.insert(Arc::new(Record { id, row, config }));
             }
             Err(cause) => {
                 tracing::error!(image = %id, %cause, "an image's configuration cannot be read; pull the image again");

@@ -45,6 +45,8 @@ pub(crate) async fn check(images: &Images, repair: bool) -> Result<SystemCheck> 
         }
         report.problems.push(one.problem);
     }
+    let own = images.clone();
+    tokio::task::spawn_blocking(move || own.sync()).await??;
     Ok(report)
 }
 
@@ -53,7 +55,7 @@ fn examine(images: &Images) -> Result<(SystemCheck, Vec<Found>)> {
     let records: Vec<Arc<Record>> = {
         let state = images.catalogue().read();
         rows(&state, &mut found);
-        state.images.values().cloned().collect()
+        state.images.values().chain(state.removed.values()).cloned().collect()
     };
     report.images = records.len() as i64;
     let mut users: BTreeMap<&Digest, Vec<Arc<Record>>> = BTreeMap::new();

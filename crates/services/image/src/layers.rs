@@ -8,8 +8,9 @@ use crate::progress::{LayerProgress, send, state};
 use crate::shared::Hold;
 use crate::unpack::{Source, unpack};
 use hull_api_types::JsonMessage;
-use hull_content::{Lease, Partial, digest_of};
+use hull_content::{Lease, Partial};
 use hull_registry_client::Repository;
+use hull_snapshot::chain_of;
 use hull_types::oci::image::Descriptor;
 use hull_types::{ChainId, DiffId, Digest, short_id};
 use std::sync::Arc;
@@ -32,10 +33,7 @@ pub(crate) fn plan(blobs: &[Descriptor], diff_ids: &[DiffId]) -> Vec<LayerPlan> 
     let mut parent: Option<ChainId> = None;
     let mut plans = Vec::new();
     for (blob, diff_id) in blobs.iter().zip(diff_ids) {
-        let chain = match &parent {
-            None => ChainId(diff_id.0.clone()),
-            Some(parent) => ChainId(digest_of(ChainId::text_of(parent, diff_id).as_bytes())),
-        };
+        let chain = chain_of(parent.as_ref(), diff_id);
         let plan = LayerPlan { blob: blob.clone(), diff_id: diff_id.clone(), parent, chain: chain.clone() };
         plans.push(plan);
         parent = Some(chain);
@@ -212,6 +210,7 @@ async fn unpacked(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hull_content::digest_of;
 
     #[test]
     fn chains_are_the_specifications() {

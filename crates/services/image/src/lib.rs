@@ -18,6 +18,8 @@
 //! - Every byte is verified: documents and blobs by their digests, unpacked layers by the configuration's diff ids.
 //! - A layer or blob goes only when no image's row names it, no pull under way holds it and (the snapshotter sees
 //!   to it) no container stands on it. With a damaged row nothing goes: unknown is never unreferenced.
+//! - An image that is removed by force while a container stands on it is shown to nobody any more, and goes with the last
+//!   of its containers.
 //!
 //! It must not know containers (it is told who [`Uses`] what), HTTP of the Engine API, or how layers are stored.
 
@@ -63,7 +65,7 @@ pub use remote::Remote;
 pub use save::Saving;
 pub use uses::Uses;
 
-use catalogue::Catalogue;
+use catalogue::{Catalogue, Record, State};
 use hull_api_types::{
     AuthConfig, AuthResponse, Filters, HistoryItem, ImageDeleteItem, ImageInspect, ImageListOptions,
     ImageSummary, ImagesPruneResponse, JsonMessage, SystemCheck,
@@ -126,6 +128,17 @@ pub struct Image {
     pub references: Vec<ImageRef>,
     /// The sum of its layers' sizes, uncompressed.
     pub size: u64,
+}
+
+fn described(state: &State, record: &Record) -> Image {
+    Image {
+        id: record.id.clone(),
+        config: record.config.clone(),
+        config_size: record.row.config_size,
+        top: record.top().cloned(),
+        references: state.names_of(&record.id),
+        size: record.size(),
+    }
 }
 
 /// The image service. Cheap to clone. All but `pull` and `login` block, for microseconds to milliseconds
@@ -234,14 +247,7 @@ impl Images {
             let (actual, wanted) = (actual.to_string(), wanted.to_string());
             return Err(ImageError::PlatformMismatch { reference: name.into(), actual, wanted });
         }
-        Ok(Image {
-            id: record.id.clone(),
-            config: record.config.clone(),
-            config_size: record.row.config_size,
-            top: record.top().cloned(),
-            references: state.names_of(&record.id),
-            size: record.size(),
-        })
+        Ok(described(&state, &record))
     }
     /// `GET /images/json`. Containers are counted always; `SharedSize` is -1 unless asked for.
     pub fn list(&self, options: &ImageListOptions) -> Result<Vec<ImageSummary>> {
@@ -293,6 +299,17 @@ impl Images {
     pub fn forget_cached(&self) {
         self.note_orphans();
         self.sweep();
+    }
+    /// The image that a container stands on, also where it was removed since.
+    pub fn of_container(&self, image: &Digest) -> Result<Image> {
+        let state = self.inner.catalogue.read();
+        let record = state.kept(image).ok_or_else(|| ImageError::NotFound(image.to_string()))?;
+        Ok(described(&state, record))
+    }
+    /// Lets go of the images that were removed while containers stood on them, as far as none does any more: call it
+    /// when a container is gone, and once all that there are have been told to [`Images::uses`].
+    pub fn release(&self) -> Result<()> {
+        remove::release(self)
     }
     /// Which containers stand on which images: the container engine says so here.
     pub fn uses(&self) -> &Uses {

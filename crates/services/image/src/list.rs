@@ -2,13 +2,13 @@
 
 use crate::Images;
 use crate::catalogue::{Record, State};
-use crate::error::Result;
+use crate::error::{ImageError, Result};
 use crate::filters::{self, Age};
 use crate::manifests::row_of;
 use hull_api_types::{ImageListOptions, ImageSummary};
 use hull_types::{ChainId, ImageRef};
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 const FILTERS: [&str; 6] = ["dangling", "label", "before", "since", "reference", "until"];
 
@@ -91,27 +91,16 @@ fn shared_size(record: &Record, sharers: &HashMap<ChainId, usize>) -> i64 {
 
 /// What images take on the disk. A blob and a layer's tar may be one file.
 pub(crate) fn disk_usage(images: &Images) -> Result<u64> {
-    let mut files = std::collections::HashSet::new();
-    let mut once = |data: std::fs::Metadata| match files.insert((data.dev(), data.ino())) {
-        true => data.len(),
-        false => 0,
-    };
-    let mut total = 0;
-    for digest in images.content().list()? {
-        total += std::fs::metadata(images.content().path(&digest)).map_or(0, &mut once);
-    }
-    for chain in images.snapshotter().layers() {
-        total += match images.snapshotter().tar(&chain)? {
-            Some(tar) => tar.metadata().map_or(0, &mut once),
-            None => images.snapshotter().layer_size(&chain).unwrap_or(0),
-        };
-    }
-    Ok(total)
+    let layers = images.snapshotter().directories();
+    let mut all: Vec<&Path> = layers.iter().map(PathBuf::as_path).collect();
+    all.push(images.content().root());
+    Ok(hull_archive::measure_all(&all).map_err(ImageError::Archive)?.disk)
 }
 
 pub(crate) fn layers_size(state: &State) -> u64 {
     let mut seen = HashMap::new();
-    for layer in state.images.values().flat_map(|record| &record.row.layers) {
+    let records = state.images.values().chain(state.removed.values());
+    for layer in records.flat_map(|record| &record.row.layers) {
         seen.insert(&layer.chain, layer.size);
     }
     seen.values().sum()

@@ -1,11 +1,11 @@
 //! Images that are made here: by `import`, `commit`, `load` and builds.
 //!
 //! ```text
-//!  begin ─► layer(tar) … ─► image(config, layers, name) ─► rows (one commit)
+//!  begin ─► layer(tar) … or add(parent, tar) … ─► image(config, layers, name) ─► sync, rows (one commit)
 //! ```
 //! A layer made here is kept uncompressed: its blob's digest is its diff id, and where the driver keeps tars both are
-//! one file. From the first call to the last nothing
-//! of it is collected, though no row names it.
+//! one file. From the first call until [`Making`] is dropped nothing of it is collected, though no row names it; and
+//! nothing of it is synced, but all at once before a row does.
 
 use crate::Images;
 use crate::catalogue::{ImageRow, LayerRow, Record, ReferenceRow};
@@ -15,13 +15,14 @@ use crate::manifests::row_of;
 use crate::packed::{Packed, descriptor, pack, to_json};
 use crate::pull;
 use crate::resolve;
+use crate::shared::Hold;
 use crate::unpack::{self, Checked};
 use hull_archive::Decompressor;
 use hull_content::Lease;
+use hull_snapshot::Added;
 use hull_types::oci::image::{Descriptor, ImageConfig, media_type};
-use hull_types::{DiffId, Digest, ImageRef};
+use hull_types::{ChainId, DiffId, Digest, ImageRef};
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -36,12 +37,14 @@ pub struct Making {
     images: Images,
     lease: Lease,
     hashed: Mutex<BTreeSet<Digest>>,
+    holds: Mutex<Vec<Hold>>,
 }
 
 impl Images {
     /// Begins an image.
     pub fn make(&self) -> Making {
-        Making { images: self.clone(), lease: self.content().lease(), hashed: Mutex::default() }
+        let (hashed, holds) = Default::default();
+        Making { images: self.clone(), lease: self.content().lease(), hashed, holds }
     }
 }
 
@@ -55,33 +58,52 @@ impl Making {
         Ok(descriptor(media_type::OCI_LAYER, digest, size))
     }
 
-    /// The same for a tar that is a file already, the storage driver's own: one file with two names.
-    pub fn adopt(&self, tar: &File, diff_id: &DiffId) -> Result<Descriptor> {
-        let failed = |error: io::Error| ImageError::Archive(hull_archive::Error::Read(error));
-        let size = tar.metadata().map_err(failed)?.len();
-        let path = format!("/proc/self/fd/{}", tar.as_raw_fd());
-        self.images.content().adopt(Path::new(&path), &diff_id.0)?;
-        self.lease.protect(&diff_id.0);
-        Ok(descriptor(media_type::OCI_LAYER, diff_id.0.clone(), size))
+    /// Makes a layer of an uncompressed tar upon the layer `parent`, as a blob and in the storage driver: one file with
+    /// two names where the driver keeps tars. [`Making::sync`] has to come before a row that names it.
+    pub fn add(&self, parent: Option<&ChainId>, tar: &mut dyn Read) -> Result<Added> {
+        let (content, snapshotter) = (self.images.content(), self.images.snapshotter());
+        let mut hold = |chain: &ChainId| self.hold(chain);
+        if !snapshotter.keeps_tars() {
+            let failed = |error| ImageError::Archive(hull_archive::Error::Write(error));
+            let blob = self.layer(|to| io::copy(tar, to).map(drop).map_err(failed))?;
+            return Ok(snapshotter.add(parent, &mut content.reader(&blob.digest)?, &mut hold)?);
+        }
+        let added = snapshotter.add(parent, tar, &mut hold)?;
+        if let Some(tar) = snapshotter.tar(&added.chain)? {
+            let path = format!("/proc/self/fd/{}", tar.as_raw_fd());
+            content.adopt(Path::new(&path), &added.diff_id.0)?;
+        }
+        self.lease.protect(&added.diff_id.0);
+        Ok(added)
     }
 
-    /// A layer's blob that is here, as a build cache kept it.
-    pub fn kept(&self, diff_id: &DiffId) -> Result<Descriptor> {
+    /// The blob of the layer `chain` that is here, as a build cache kept it. Neither goes any more.
+    pub fn kept(&self, chain: &ChainId, diff_id: &DiffId) -> Result<Descriptor> {
+        self.hold(chain);
         self.lease.protect(&diff_id.0);
+        // Only now nobody removes it.
+        self.images.snapshotter().layer_size(chain)?;
         let size = self.images.content().size(&diff_id.0)?;
         Ok(descriptor(media_type::OCI_LAYER, diff_id.0.clone(), size))
     }
 
-    /// The blob, to read.
-    pub fn open(&self, blob: &Descriptor) -> Result<File> {
-        Ok(self.images.content().reader(&blob.digest)?)
+    /// Returns when all that was made so far is on the disk. An image's rows are committed after it by themselves; who
+    /// keeps layers in rows of another table calls it before.
+    pub fn sync(&self) -> Result<()> {
+        self.images.sync()
     }
 
-    /// The layers of an image that is here.
+    // Held until this is dropped.
+    fn hold(&self, chain: &ChainId) {
+        let hold = self.images.holds().hold(vec![chain.clone()]);
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
+    }
+
+    /// The layers of an image that is here, or of one that was removed under its container, by its id.
     pub fn layers_of(&self, image: &str) -> Result<Vec<Descriptor>> {
         let (record, row) = {
             let state = self.images.catalogue().read();
-            let found = resolve::find(&state, image)?;
+            let found = resolve::find_kept(&state, image)?;
             let row = row_of(&state, &found.record, found.reference.as_ref()).cloned();
             (found.record, row)
         };
@@ -161,8 +183,13 @@ impl Making {
         let documents = [&target.digest, &packed.descriptor.digest, &id];
         let blobs =
             plans.iter().map(|plan| &plan.blob.digest).chain(documents).cloned().chain(further).collect();
-        let row =
-            ImageRow { config_size: manifest.config.size, blobs, layers, last_tagged: Default::default() };
+        let row = ImageRow {
+            config_size: manifest.config.size,
+            blobs,
+            layers,
+            last_tagged: Default::default(),
+            removed: false,
+        };
         let stands = ReferenceRow { target, manifest: packed.descriptor.clone(), image: id.clone() };
         let names = names.iter().map(|name| (name.clone(), stands.clone())).collect();
         pull::commit(&self.images, Record { id, row, config }, names)?;

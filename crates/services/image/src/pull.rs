@@ -251,7 +251,7 @@ impl Pull<'_> {
         let id = chosen.manifest.config.digest.clone();
         let blobs = self.blobs(&chosen, &plans);
         let config_size = chosen.manifest.config.size;
-        let row = ImageRow { config_size, blobs, layers, last_tagged: Default::default() };
+        let row = ImageRow { config_size, blobs, layers, last_tagged: Default::default(), removed: false };
         let (images, target) = (self.images.clone(), chosen.target.digest.clone());
         let names = self.names(&chosen);
         let record = Record { id: id.clone(), row, config };
@@ -364,11 +364,12 @@ pub(crate) fn commit(
     mut record: Record,
     names: Vec<(ImageRef, ReferenceRow)>,
 ) -> Result<bool> {
+    images.sync()?;
     let newer = {
         let writer = images.catalogue().write();
         let newer = {
             let state = images.catalogue().read();
-            if let Some(known) = state.images.get(&record.id) {
+            if let Some(known) = state.kept(&record.id) {
                 // The same image by another manifest: both are needed to push it as it came.
                 record.row.blobs.extend(known.row.blobs.iter().cloned());
                 record.row.last_tagged = known.row.last_tagged;

@@ -1,7 +1,7 @@
 //! `tag`, `rmi` and `image prune`, with Docker's rules of what conflicts with what.
 
 use crate::Images;
-use crate::catalogue::{Change, Record, Writer};
+use crate::catalogue::{Change, ImageRow, Record, Writer};
 use crate::error::{ImageError, Result};
 use crate::filters::{self, Age};
 use crate::resolve;
@@ -166,18 +166,26 @@ impl Removal<'_> {
         )
     }
 
-    // Removes the image with its remaining names, then the layers and blobs that nothing else needs.
+    // Removes the image with its remaining names, then the layers and blobs that nothing else needs. Where containers
+    // stand on it that comes with the last of them: one can be committed as long as it is there.
     fn delete(&mut self, record: &Arc<Record>, names: &[ImageRef]) -> Result<()> {
-        let change = Change {
-            remove_image: Some(record.id.clone()),
-            remove_references: names.to_vec(),
-            ..Change::default()
-        };
+        let used = self.images.uses().count(&record.id) > 0;
+        let mut change = Change { remove_references: names.to_vec(), ..Change::default() };
+        if used {
+            let row = ImageRow { removed: true, ..record.row.clone() };
+            let record = Record { id: record.id.clone(), row, config: record.config.clone() };
+            change.put_image = Some(Arc::new(record));
+        } else {
+            change.remove_image = Some(record.id.clone());
+        }
         // On the disk before what it named goes: a row that came back without its layers would be a broken image.
         self.writer.commit(change, Durability::Power)?;
         self.tell_untagged(record, names);
         self.images.event("delete", record.id.as_str(), record.id.as_str(), Some(record));
         self.items.push(ImageDeleteItem { deleted: record.id.to_string(), ..ImageDeleteItem::default() });
+        if used {
+            return Ok(());
+        }
         let gone = self.images.drop_layers(record);
         self.items.extend(
             gone.into_iter()
@@ -186,6 +194,25 @@ impl Removal<'_> {
         self.images.drop_blobs(record);
         Ok(())
     }
+}
+
+/// Lets go of images that were removed under their containers, where no container is left.
+pub(crate) fn release(images: &Images) -> Result<()> {
+    let unused = |record: &&Arc<Record>| images.uses().count(&record.id) == 0;
+    // Mostly there is none, and nothing to wait for.
+    if !images.catalogue().read().removed.values().any(|record| unused(&record)) {
+        return Ok(());
+    }
+    let writer = images.catalogue().write();
+    let gone: Vec<Arc<Record>> = images.catalogue().read().removed.values().filter(unused).cloned().collect();
+    for record in gone {
+        let change = Change { remove_image: Some(record.id.clone()), ..Change::default() };
+        // As in `Removal::delete`.
+        writer.commit(change, Durability::Power)?;
+        images.drop_layers(&record);
+        images.drop_blobs(&record);
+    }
+    Ok(())
 }
 
 // Whether all of an image's names are of one repository, with one tag at most: then its id names them all.

@@ -35,6 +35,15 @@ pub(crate) fn find(state: &State, text: &str) -> Result<Found> {
     }
 }
 
+/// The same where an image that was removed under its container counts too, which only its id means.
+pub(crate) fn find_kept(state: &State, text: &str) -> Result<Found> {
+    let removed = full_id(text).and_then(|id| state.removed.get(&id));
+    match removed {
+        Some(record) => Ok(Found { record: record.clone(), reference: None }),
+        None => find(state, text),
+    }
+}
+
 fn full_id(text: &str) -> Option<Digest> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     is_full_id(hex).then(|| format!("sha256:{hex}").parse().ok()).flatten()

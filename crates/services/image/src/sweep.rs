@@ -1,6 +1,7 @@
 //! What the modules of this crate share of [`Images`], and how layers and blobs go.
 
 use crate::catalogue::{Catalogue, Record, ReferenceRow};
+use crate::error::Result;
 use crate::shared::{Holds, Keyed};
 use crate::sources::Sources;
 use crate::{Images, ImagesConfig};
@@ -51,6 +52,11 @@ impl Images {
     }
     pub(crate) fn unpacking(&self) -> &Arc<Semaphore> {
         &self.inner.unpacking
+    }
+    /// Returns when all layers and blobs that are here are on the disk: before rows are committed that name some.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.snapshotter().sync()?;
+        Ok(self.content().sync()?)
     }
     pub(crate) fn note_orphans(&self) {
         self.inner.orphans.store(true, Ordering::Relaxed);

@@ -103,11 +103,7 @@ pub(crate) fn apply(
 ) -> Result<()> {
     let hasher = (checked == Checked::Now).then(|| Hasher::like(Some(&plan.diff_id.0)));
     let mut verified = Verified { plain, hasher, plan, found: None };
-    let (parent, chain) = (plan.parent.as_ref(), &plan.chain);
-    let applied = match tar {
-        Some(tar) => snapshotter.apply_file(parent, chain, tar, &mut verified),
-        None => snapshotter.apply(parent, chain, &mut verified),
-    };
+    let applied = snapshotter.apply(plan.parent.as_ref(), &plan.diff_id, &mut verified, tar);
     // The reader fails at its end if the layer is not what the configuration says; a driver that did not read so
     // far is made to.
     let read = io::copy(&mut verified, &mut io::sink());

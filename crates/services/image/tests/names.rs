@@ -177,13 +177,19 @@ async fn containers_keep_their_images() {
 
     // By force the image goes; what the container stands on stays until the container is gone.
     assert_eq!(gone(&engine, "hello", true).last().unwrap(), &format!("Deleted: {id}"));
-    assert_eq!(engine.snapshotter.layers().len(), 1);
+    assert!(engine.images.resolve(id.as_str(), None).is_err() && engine.images.count() == 0);
+    drop(engine);
+    let engine = Engine::open(&root.path().join("data"));
+    engine.images.uses().set(&container, &id, false);
     engine.images.sweep();
-    assert_eq!(engine.snapshotter.layers().len(), 1);
+    engine.images.release().unwrap();
+    assert_eq!(engine.images.of_container(&id).unwrap().top, image.top);
+    assert_eq!(engine.images.make().layers_of(id.as_str()).unwrap().len(), 1);
+    assert!(engine.images.list(&ImageListOptions::default()).unwrap().is_empty());
     engine.snapshotter.remove(&container).unwrap();
     engine.images.uses().clear(&container);
-    engine.images.sweep();
-    assert_eq!(engine.snapshotter.layers().len(), 0);
+    engine.images.release().unwrap();
+    assert!(engine.snapshotter.layers().is_empty() && engine.content.list().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,19 +1,24 @@
 //! Layers that are not unpacked: a tar, and an EROFS image that points into it.
 //!
 //! ```text
-//! layers/sha256/<hex of the ChainId>/
+//! layers/sha256/<hex of the DiffId>/
 //!   layer.tar      the layer as it came, byte for byte; of what is made here the same file as the blob
 //!   layer.erofs    its image (`hull-erofs`), mounted with the tar as its device
+//! chains/sha256/<hex of the ChainId>/
 //!   layer.json     as with every driver
+//!   layer.erofs    an image of its own, where a directory that only later entries' names tell of covers one that is
+//!                  not like others: what shows is what it covers
 //! ```
-//! Both files are written while the layer's stream passes by once, and synced before the directory gets its name.
-//! A layer is named by its chain, as its image may depend on what is beneath: a directory that only later entries'
-//! names tell of shows what it covers. Removing a layer is a rename and three unlinks.
+//! Tar and image are written while the layer's stream passes by once. Stacks that have the same layer at different
+//! heights have one tar, and mostly one image. Removing a layer is two renames and three unlinks.
+//!
+//! Former versions named a layer's directory by its ChainId, with all three files in it: such layers stay as they are.
+//! A lowest layer's is the same directory in both.
 //!
 //! Needs a kernel that mounts EROFS from files of this file system and stacks them by descriptor (Linux 6.13 and
 //! newer, not on tmpfs): [`works`] tries it.
 
-use crate::stacked::{Attributes, Form, Stacked, Written, failed};
+use crate::stacked::{Attributes, Form, Place, Stacked, Written, failed};
 use crate::{Error, Result};
 use hull_archive::Entry;
 use hull_erofs::Builder;
@@ -35,13 +40,15 @@ pub struct TarIndex;
 
 impl Form for TarIndex {
     const NAME: &'static str = "erofs";
+    const SHARED: bool = true;
+    const KEEPS_TARS: bool = true;
 
     fn write(
         aside: &Path,
         reader: &mut dyn Read,
         kept: Option<&File>,
     ) -> Result<Written, hull_archive::Error> {
-        let (tar, image) = (tar(aside), image(aside));
+        let (tar, image) = (tar_in(aside), image_in(aside));
         if kept.is_some_and(|kept| one_more_name(kept, &tar)) {
             return write_image(reader, &image, Builder::default());
         }
@@ -55,51 +62,50 @@ impl Form for TarIndex {
         }
     }
 
-    fn sync(aside: &Path) -> io::Result<()> {
-        File::open(tar(aside))?.sync_all()?;
-        File::open(image(aside))?.sync_all()?;
-        File::open(aside)?.sync_all()
+    fn share(contents: &Path, aside: &Path) -> io::Result<()> {
+        std::fs::hard_link(tar_in(contents), tar_in(aside))?;
+        std::fs::hard_link(image_in(contents), image_in(aside))
     }
 
-    fn lower(layer: &Path) -> Lower {
-        Lower::Erofs { index: image(layer), data: vec![tar(layer)] }
+    fn lower(layer: &Place) -> Lower {
+        Lower::Erofs { index: image(layer), data: vec![tar_in(&layer.contents)] }
     }
 
-    fn open(layer: &Path) -> io::Result<OwnedFd> {
+    fn open(layer: &Place) -> io::Result<OwnedFd> {
         let mount = hull_sys::rootfs::mount_lower(&Self::lower(layer))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(mount, ".", flags, Mode::empty())?)
     }
 
-    fn root(layer: &Path) -> io::Result<Attributes> {
+    fn root(layer: &Place) -> io::Result<Attributes> {
         let root = hull_erofs::root(&File::open(image(layer))?)?;
         Ok(Attributes { mode: root.mode, uid: root.uid, gid: root.gid })
     }
 
-    fn settle(layer: &Path, covered: &[(PathBuf, OwnedFd)]) -> Result<()> {
+    fn settle(layer: &Place, covered: &[(PathBuf, OwnedFd)]) -> Result<bool> {
+        let own = &layer.own;
         let mut builder = Builder::default();
         let mut differs = false;
         for (path, from) in covered {
             let (mode, uid, gid, attributes) = hull_archive::directory_attributes(from)
-                .map_err(|source| Error::Settle { path: layer.into(), source })?;
+                .map_err(|source| Error::Settle { path: own.clone(), source })?;
             differs |= (mode, uid, gid) != (0o755, 0, 0) || !attributes.is_empty();
             builder.cover(path, mode, (uid, gid), &attributes);
         }
         if !differs {
-            return Ok(());
+            return Ok(false);
         }
-        let (tar, place) = (tar(layer), image(layer));
-        let new = layer.join("layer.erofs.new");
+        let (tar, place) = (tar_in(&layer.contents), image_in(own));
+        let new = own.join("layer.erofs.new");
         let mut reader = File::open(&tar).map_err(failed("open", &tar))?;
         write_image(&mut reader, &new, builder)
-            .map_err(|source| Error::Settle { path: layer.into(), source })?;
-        File::open(&new).and_then(|file| file.sync_all()).map_err(failed("sync", &new))?;
+            .map_err(|source| Error::Settle { path: own.clone(), source })?;
         std::fs::rename(&new, &place).map_err(failed("rename into place", &place))?;
-        File::open(layer).and_then(|directory| directory.sync_all()).map_err(failed("sync", layer))
+        Ok(true)
     }
 
-    fn tar(layer: &Path) -> io::Result<Option<File>> {
-        File::open(tar(layer)).map(Some)
+    fn tar(layer: &Place) -> io::Result<Option<File>> {
+        File::open(tar_in(&layer.contents)).map(Some)
     }
 }
 
@@ -109,12 +115,16 @@ fn one_more_name(file: &File, path: &Path) -> bool {
     rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW).is_ok()
 }
 
-fn tar(layer: &Path) -> PathBuf {
-    layer.join("layer.tar")
+fn tar_in(directory: &Path) -> PathBuf {
+    directory.join("layer.tar")
 }
 
-fn image(layer: &Path) -> PathBuf {
-    layer.join("layer.erofs")
+fn image_in(directory: &Path) -> PathBuf {
+    directory.join("layer.erofs")
+}
+
+fn image(layer: &Place) -> PathBuf {
+    image_in(if layer.fitted { &layer.own } else { &layer.contents })
 }
 
 fn contents(act: &'static str, path: &Path, source: io::Error) -> hull_archive::Error {
@@ -192,6 +202,7 @@ fn try_in(place: &Path) -> io::Result<()> {
     let entry = Entry { size: TEXT.len() as u64, ..Entry::new("file", hull_archive::EntryKind::File, 0o644) };
     let bytes = writer.entry(&entry).and_then(|()| writer.contents(TEXT)).and_then(|()| writer.finish());
     TarIndex::write(&layer, &mut &bytes.map_err(io::Error::other)?[..], None).map_err(io::Error::other)?;
+    let layer = Place { contents: layer.clone(), own: layer, fitted: false };
     let rootfs = Rootfs { lowers: vec![TarIndex::lower(&layer)], upper: Some(upper), work: Some(work) };
     let tree = hull_sys::InRoot::new(hull_sys::mount_rootfs(&rootfs, &LayerMounts::default())?);
     match tree.read("file", TEXT.len() as u64)? {

@@ -1,12 +1,20 @@
 //! Digests of what passes by.
 
-use hull_types::Digest;
+use hull_types::{ChainId, DiffId, Digest};
 use ring::digest::{Context, SHA256, digest};
 use std::io::{self, Read};
 
 /// The sha256 of some bytes.
 pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
     canonical(digest(&SHA256, bytes))
+}
+
+/// The name of a layer with all beneath it.
+pub fn chain_of(parent: Option<&ChainId>, layer: &DiffId) -> ChainId {
+    match parent {
+        None => ChainId(layer.0.clone()),
+        Some(parent) => ChainId(digest_of(ChainId::text_of(parent, layer).as_bytes())),
+    }
 }
 
 fn canonical(digest: ring::digest::Digest) -> Digest {

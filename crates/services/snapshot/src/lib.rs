@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   image layers, by ChainId          a container, by key
-//!   apply(parent, chain, tar)         prepare(key, top) ─▶ rootfs(key) ─▶ Rootfs ─▶ the runtime mounts it
+//!   apply(parent, diff id, tar)       prepare(key, top) ─▶ rootfs(key) ─▶ Rootfs ─▶ the runtime mounts it
 //!         │                                │                view(top) ──▶ Rootfs, read-only
 //!   [skeleton] ◀─ [A] ◀─ [B] ◀─ [C] ◀── [key's upper]
 //! ```
 //!
 //! # Invariants
-//! * A layer that [`Snapshotter::has`] is whole and on the disk: it was written aside, synced, and renamed.
+//! * A layer that [`Snapshotter::has`] is whole: it was written aside and renamed. It is on the disk after the next
+//!   [`Snapshotter::sync`]: before, a loss of power takes it, all of it.
 //! * Layers never change. A snapshot's top is fixed when it is prepared.
 //! * What a crash leaves half made is swept when the driver is opened; nothing else is ever removed unasked.
 //! * Nothing is mounted at a path: a [`hull_types::Rootfs`] says what to mount, and the runtime does it where it is
@@ -25,12 +26,14 @@ pub mod stacked;
 pub mod suite;
 
 pub use error::{Error, Result};
+pub use hash::chain_of;
 pub use hull_archive::{Change, ChangeKind};
 
 use hull_sys::LayerMounts;
 use hull_types::{ChainId, DiffId, Rootfs};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 
 /// A layer that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,22 +73,29 @@ pub trait Snapshotter: Send + Sync {
     fn name(&self) -> &'static str;
     /// Whether the layer is there, whole.
     fn has(&self, chain: &ChainId) -> bool;
-    /// Makes the layer `chain` from its uncompressed tar, read to the end. `parent` need not be there yet: the
-    /// layers of an image may be applied in parallel. A layer that is there is left as it is, its reader read to
-    /// the end all the same.
-    fn apply(&self, parent: Option<&ChainId>, chain: &ChainId, reader: &mut dyn Read) -> Result<Layer>;
-    /// As [`Snapshotter::apply`] for a tar that is a whole file on the disk which nobody will ever write again: a driver
-    /// that keeps tars gives it one more name instead of copying it. `reader` gives what is in `tar`.
-    fn apply_file(
+    /// Makes the layer `diff_id` upon `parent` from its uncompressed tar, read to the end, which the caller sees to be
+    /// the one of that digest: a reader that finds out at its end fails there. `parent` need not be there yet: the
+    /// layers of an image may be applied in parallel. A layer that is there is left as it is, its reader read to the
+    /// end all the same. Where the tar is a whole file that nobody will ever write again, that is `tar`: a driver
+    /// that keeps tars gives it one more name instead of copying it.
+    fn apply(
         &self,
         parent: Option<&ChainId>,
-        chain: &ChainId,
-        tar: &File,
+        diff_id: &DiffId,
         reader: &mut dyn Read,
+        tar: Option<&File>,
     ) -> Result<Layer>;
     /// Makes a layer on `parent`, which must be there, from an uncompressed tar whose digest is not known beforehand.
-    /// One that is there already is left as it is.
-    fn add(&self, parent: Option<&ChainId>, reader: &mut dyn Read) -> Result<Added>;
+    /// One that is there already is left as it is. `named` is told its name before it is there, so that it can be held.
+    fn add(
+        &self,
+        parent: Option<&ChainId>,
+        reader: &mut dyn Read,
+        named: &mut dyn FnMut(&ChainId),
+    ) -> Result<Added>;
+    /// Returns when every layer that is there is on the disk: to be called before a row names one. Layers that the disk
+    /// did not take are gone when this fails.
+    fn sync(&self) -> Result<()>;
     /// Makes a writable snapshot on top of `top`, none for an empty one. [`Error::Exists`] when the key is taken.
     fn prepare(&self, key: &str, top: Option<&ChainId>) -> Result<()>;
     /// What to mount for a snapshot.
@@ -103,6 +113,8 @@ pub trait Snapshotter: Send + Sync {
     /// Writes what the snapshot changes as a layer's tar (image specification, "Representing Changes"): names sorted,
     /// removed ones as `.wh.NAME`, times in whole seconds, no entry for the root. Its container should not run.
     fn diff(&self, key: &str, to: &mut dyn Write) -> Result<()>;
+    /// Whether the driver keeps layers' tars.
+    fn keeps_tars(&self) -> bool;
     /// The layer's uncompressed tar, byte for byte as it came, where the driver keeps it.
     fn tar(&self, chain: &ChainId) -> Result<Option<File>>;
     /// Removes a snapshot; it is gone when this returns, its files a while after. [`Error::NoSnapshot`] when there
@@ -110,6 +122,8 @@ pub trait Snapshotter: Send + Sync {
     fn remove(&self, key: &str) -> Result<()>;
     /// Removes a layer. [`Error::InUse`] while another layer or a snapshot stands on it.
     fn remove_layer(&self, chain: &ChainId) -> Result<()>;
+    /// The directories that layers are kept in.
+    fn directories(&self) -> Vec<PathBuf>;
     /// All layers, in no order.
     fn layers(&self) -> Vec<ChainId>;
     /// All snapshots' keys, in no order.

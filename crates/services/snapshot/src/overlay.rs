@@ -1,8 +1,8 @@
 //! Layers unpacked into directories in overlayfs's form, for every kernel.
 //!
-//! A layer's contents are the directory `fs`. It is synced as a whole (`syncfs`).
+//! A layer's contents are the directory `fs`.
 
-use crate::stacked::{Attributes, Form, Stacked, Written, failed};
+use crate::stacked::{Attributes, Form, Place, Stacked, Written, failed};
 use crate::{Error, Result};
 use hull_archive::{ApplyOptions, copy_directory_attributes};
 use hull_types::Lower;
@@ -21,6 +21,9 @@ pub struct Directories;
 
 impl Form for Directories {
     const NAME: &'static str = "overlay2";
+    // Its directories get what they cover in place.
+    const SHARED: bool = false;
+    const KEEPS_TARS: bool = false;
 
     fn write(
         aside: &Path,
@@ -41,35 +44,36 @@ impl Form for Directories {
         Ok(Written { size: applied.size, entries: applied.entries, implied: applied.implied })
     }
 
-    fn sync(aside: &Path) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(File::open(aside)?)?)
+    fn share(_contents: &Path, _aside: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn lower(layer: &Path) -> Lower {
-        Lower::Directory(layer.join("fs"))
+    fn lower(layer: &Place) -> Lower {
+        Lower::Directory(layer.contents.join("fs"))
     }
 
-    fn open(layer: &Path) -> io::Result<OwnedFd> {
+    fn open(layer: &Place) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(CWD, layer.join("fs"), flags, Mode::empty())?)
+        Ok(rustix::fs::openat(CWD, layer.contents.join("fs"), flags, Mode::empty())?)
     }
 
-    fn root(layer: &Path) -> io::Result<Attributes> {
-        let stat = rustix::fs::stat(layer.join("fs"))?;
+    fn root(layer: &Place) -> io::Result<Attributes> {
+        let stat = rustix::fs::stat(layer.contents.join("fs"))?;
         Ok(Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid })
     }
 
-    fn settle(layer: &Path, covered: &[(PathBuf, OwnedFd)]) -> Result<()> {
-        let own = Self::open(layer).map_err(failed("open", layer))?;
+    fn settle(layer: &Place, covered: &[(PathBuf, OwnedFd)]) -> Result<bool> {
+        let contents = &layer.contents;
+        let own = Self::open(layer).map_err(failed("open", contents))?;
         for (path, from) in covered {
-            let to = crate::stacked::open_inside(&own, path).map_err(failed("open", &layer.join(path)))?;
+            let to = crate::stacked::open_inside(&own, path).map_err(failed("open", &contents.join(path)))?;
             copy_directory_attributes(from.as_fd(), to.as_fd())
-                .map_err(|source| Error::Settle { path: layer.into(), source })?;
+                .map_err(|source| Error::Settle { path: contents.clone(), source })?;
         }
-        Ok(())
+        Ok(false)
     }
 
-    fn tar(_layer: &Path) -> io::Result<Option<File>> {
+    fn tar(_layer: &Place) -> io::Result<Option<File>> {
         Ok(None)
     }
 }

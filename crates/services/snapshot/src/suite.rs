@@ -6,9 +6,9 @@
 // These are tests, though other crates' drivers call them.
 #![allow(clippy::unwrap_used)]
 
-use crate::{ChangeKind, Error, Snapshotter};
+use crate::{Added, ChangeKind, Error, Snapshotter, chain_of};
 use hull_archive::{Entry, EntryKind, Time, Writer};
-use hull_types::{ChainId, Digest, Rootfs};
+use hull_types::{ChainId, DiffId, Digest, Rootfs};
 use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -37,7 +37,7 @@ type Test = fn(&Driver<'_>, &Path);
 
 /// Runs all.
 pub fn run(driver: &Driver<'_>) {
-    let tests: [(&str, Test); 12] = [
+    let tests: [(&str, Test); 13] = [
         ("contents", contents_are_those_of_the_layers),
         ("whiteouts", whiteouts_hide_and_opaque_directories_are_empty),
         ("writes", writes_go_to_the_snapshot_alone),
@@ -47,6 +47,7 @@ pub fn run(driver: &Driver<'_>) {
         ("diff", a_diff_is_a_layer_that_makes_the_same_tree),
         ("many", five_hundred_layers_are_stacked),
         ("removal", what_is_used_stays_and_what_is_removed_goes),
+        ("twice", a_layer_that_stacks_share_stays_with_the_last),
         ("reopening", reopening_finds_all_and_sweeps_leftovers),
         ("parallel", parallel_calls_do_not_disturb_each_other),
         ("broken", broken_layers_leave_nothing),
@@ -79,8 +80,14 @@ impl Mounted {
     }
 }
 
+fn diff_id(number: u8) -> DiffId {
+    DiffId(Digest::sha256(&[number; 32]))
+}
+
+// Layers are numbered from the lowest on.
 fn chain(number: u8) -> ChainId {
-    ChainId(Digest::sha256(&[number; 32]))
+    let below = (number > 1).then(|| chain(number - 1));
+    chain_of(below.as_ref(), &diff_id(number))
 }
 
 fn mounted(driver: &Driver<'_>, rootfs: &Rootfs) -> Mounted {
@@ -117,7 +124,15 @@ impl Tar {
 
 fn apply(snapshots: &dyn Snapshotter, parent: Option<u8>, number: u8, tar: Tar) -> u64 {
     let tar = tar.bytes();
-    snapshots.apply(parent.map(chain).as_ref(), &chain(number), &mut &tar[..]).unwrap().size
+    assert_eq!(parent.unwrap_or(0), number - 1);
+    snapshots.apply(parent.map(chain).as_ref(), &diff_id(number), &mut &tar[..], None).unwrap().size
+}
+
+fn add(snapshots: &dyn Snapshotter, parent: Option<&ChainId>, tar: &[u8]) -> Added {
+    let mut named = None;
+    let added = snapshots.add(parent, &mut &tar[..], &mut |chain| named = Some(chain.clone())).unwrap();
+    assert_eq!(named.as_ref(), Some(&added.chain));
+    added
 }
 
 // Three layers: files of every kind, then changes with whiteouts, then an opaque directory and a parent that only
@@ -282,6 +297,48 @@ fn what_is_used_stays_and_what_is_removed_goes(driver: &Driver<'_>, root: &Path)
     assert_eq!(snapshots.layers().len(), 3);
 }
 
+// The same tar at different heights, with a directory that only its contents tell of.
+fn a_layer_that_stacks_share_stays_with_the_last(driver: &Driver<'_>, root: &Path) {
+    let snapshots = (driver.open)(root);
+    let tar = Tar::default().file("dir/file", "contents").bytes();
+    let base =
+        |mode| Tar::default().entry(Entry { uid: 5, ..Entry::new("dir/", EntryKind::Directory, mode) });
+    let low = add(&*snapshots, None, &tar);
+    let stacks = [0o700, 0o711].map(|mode| {
+        let below = add(&*snapshots, None, &base(mode).bytes()).chain;
+        let parent = Some(&below);
+        let size = snapshots.apply(parent, &low.diff_id, &mut &tar[..], None).unwrap().size;
+        assert_eq!(size, 8);
+        (chain_of(parent, &low.diff_id), (mode, 5))
+    });
+    let [first, second] = stacks;
+    let all = [(low.chain, (0o755, 0)), first, second];
+    let inode = |chain: &ChainId| snapshots.tar(chain).unwrap().map(|tar| tar.metadata().unwrap().ino());
+    assert!(all.iter().all(|(chain, _)| inode(chain) == inode(&all[0].0)));
+    let check = |snapshots: &dyn Snapshotter, chain: &ChainId, expected: (u32, u32)| {
+        let tree = mounted(driver, &snapshots.view(Some(chain)).unwrap());
+        let dir = tree.at("dir").metadata().unwrap();
+        assert_eq!(((dir.mode() & 0o777, dir.uid()), tree.read("dir/file")), (expected, "contents".into()));
+    };
+    all.iter().for_each(|(chain, expected)| check(&*snapshots, chain, *expected));
+    snapshots.sync().unwrap();
+    drop(snapshots);
+    for gone in 0..all.len() {
+        let snapshots = (driver.open)(root);
+        all[gone..].iter().for_each(|(chain, expected)| check(&*snapshots, chain, *expected));
+        snapshots.remove_layer(&all[gone].0).unwrap();
+        all[gone + 1..].iter().for_each(|(chain, expected)| check(&*snapshots, chain, *expected));
+    }
+    let snapshots = (driver.open)(root);
+    for chain in snapshots.layers() {
+        snapshots.remove_layer(&chain).unwrap();
+    }
+    drop(snapshots);
+    for folder in ["layers/sha256", "chains/sha256"] {
+        assert_eq!(fs::read_dir(root.join(folder)).map_or(0, Iterator::count), 0, "{folder}");
+    }
+}
+
 fn reopening_finds_all_and_sweeps_leftovers(driver: &Driver<'_>, root: &Path) {
     let snapshots = (driver.open)(root);
     three_layers(&*snapshots);
@@ -290,6 +347,9 @@ fn reopening_finds_all_and_sweeps_leftovers(driver: &Driver<'_>, root: &Path) {
     snapshots.remove("gone").unwrap();
     let tree = mounted(driver, &snapshots.rootfs("kept").unwrap());
     fs::write(tree.at("note"), "still here").unwrap();
+    snapshots.sync().unwrap();
+    // No row can name one that was not synced.
+    apply(&*snapshots, Some(3), 4, Tar::default().file("lost", "with the power"));
     drop((tree, snapshots));
     // As if the process had died while it made and removed things.
     let leftover = root.join(driver.leftover);
@@ -298,7 +358,9 @@ fn reopening_finds_all_and_sweeps_leftovers(driver: &Driver<'_>, root: &Path) {
     let snapshots = (driver.open)(root);
     let mut layers = snapshots.layers();
     layers.sort();
-    assert_eq!(layers, [chain(1), chain(2), chain(3)]);
+    let mut expected = [1, 2, 3].map(chain);
+    expected.sort();
+    assert_eq!(layers, expected);
     assert_eq!(snapshots.keys(), ["kept"]);
     assert_eq!(snapshots.layer_size(&chain(2)).unwrap(), 4);
     let tree = mounted(driver, &snapshots.rootfs("kept").unwrap());
@@ -345,14 +407,14 @@ fn broken_layers_leave_nothing(driver: &Driver<'_>, root: &Path) {
     let snapshots = (driver.open)(root);
     let good = Tar::default().file("file", &"x".repeat(5000)).bytes();
     let cut = &good[..2000];
-    assert!(matches!(snapshots.apply(None, &chain(1), &mut &cut[..]), Err(Error::Apply { .. })));
+    assert!(matches!(snapshots.apply(None, &diff_id(1), &mut &cut[..], None), Err(Error::Apply { .. })));
     let evil = Tar::default().file("../../../evil", "x").bytes();
-    assert!(snapshots.apply(None, &chain(1), &mut &evil[..]).is_err());
+    assert!(snapshots.apply(None, &diff_id(1), &mut &evil[..], None).is_err());
     assert!(!snapshots.has(&chain(1)) && snapshots.layers().is_empty());
-    snapshots.apply(None, &chain(1), &mut &good[..]).unwrap();
+    snapshots.apply(None, &diff_id(1), &mut &good[..], None).unwrap();
     // A layer that is there is kept, and the reader read to its end.
     let mut again = &good[..];
-    assert_eq!(snapshots.apply(None, &chain(1), &mut again).unwrap().size, 5000);
+    assert_eq!(snapshots.apply(None, &diff_id(1), &mut again, None).unwrap().size, 5000);
     assert!(again.bytes().next().is_none());
     let view = mounted(driver, &snapshots.view(Some(&chain(1))).unwrap());
     assert_eq!(view.read("file").len(), 5000);
@@ -365,7 +427,7 @@ fn a_file_is_applied_as_its_stream_is(driver: &Driver<'_>, root: &Path) {
     fs::write(&place, Tar::default().dir("dir", 0o750).file("dir/file", "contents").bytes()).unwrap();
     let tar = fs::File::open(&place).unwrap();
     let mut reader = fs::File::open(&place).unwrap();
-    assert_eq!(snapshots.apply_file(None, &chain(1), &tar, &mut reader).unwrap().size, 8);
+    assert_eq!(snapshots.apply(None, &diff_id(1), &mut reader, Some(&tar)).unwrap().size, 8);
     let kept = snapshots.tar(&chain(1)).unwrap().map(|kept| kept.metadata().unwrap().ino());
     // Who keeps it has the same file, not a copy.
     assert!(kept.is_none_or(|kept| kept == tar.metadata().unwrap().ino()));
@@ -381,11 +443,11 @@ fn an_added_layer_is_what_its_tar_says(driver: &Driver<'_>, root: &Path) {
     let snapshots = (driver.open)(root);
     let tar = Tar::default().dir("dir", 0o750).file("dir/file", "contents").bytes();
     let raw: [u8; 32] = ring::digest::digest(&ring::digest::SHA256, &tar).as_ref().try_into().unwrap();
-    let first = snapshots.add(None, &mut &tar[..]).unwrap();
+    let first = add(&*snapshots, None, &tar);
     assert_eq!((&first.diff_id.0, &first.chain.0), (&Digest::sha256(&raw), &Digest::sha256(&raw)));
     assert_eq!((first.size, first.tar_size), (8, tar.len() as u64));
-    assert_eq!(snapshots.add(None, &mut &tar[..]).unwrap(), first);
-    let second = snapshots.add(Some(&first.chain), &mut &tar[..]).unwrap();
+    assert_eq!(add(&*snapshots, None, &tar), first);
+    let second = add(&*snapshots, Some(&first.chain), &tar);
     assert!(second.diff_id == first.diff_id && second.chain != first.chain);
     assert_eq!(snapshots.layers().len(), 2);
     let tree = mounted(driver, &snapshots.view(Some(&second.chain)).unwrap());
@@ -438,7 +500,7 @@ fn a_diff_is_a_layer_that_makes_the_same_tree(driver: &Driver<'_>, root: &Path) 
             ("var/after", HardLink, "also"),
         ]
     );
-    let layer = snapshots.add(Some(&chain(3)), &mut &tar[..]).unwrap();
+    let layer = add(&*snapshots, Some(&chain(3)), &tar);
     let again = mounted(driver, &snapshots.view(Some(&layer.chain)).unwrap());
     assert_eq!(again.names("."), tree.names("."));
     assert_eq!((again.names("etc"), again.names("var")), (tree.names("etc"), tree.names("var")));
@@ -457,7 +519,7 @@ fn five_hundred_layers_are_stacked(driver: &Driver<'_>, root: &Path) {
     for number in 0..500 {
         let tar =
             Tar::default().file(&format!("dir/{number}"), "x").file("same", &number.to_string()).bytes();
-        top = Some(snapshots.add(top.as_ref(), &mut &tar[..]).unwrap().chain);
+        top = Some(add(&*snapshots, top.as_ref(), &tar).chain);
     }
     snapshots.prepare("key", top.as_ref()).unwrap();
     let tree = mounted(driver, &snapshots.rootfs("key").unwrap());

@@ -5,7 +5,7 @@ use hull_archive::{Entry, EntryKind, Writer};
 use hull_snapshot::erofs::{Erofs, works};
 use hull_snapshot::{Snapshotter, suite};
 use hull_sys::LayerMounts;
-use hull_types::Rootfs;
+use hull_types::{ChainId, Rootfs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
@@ -24,6 +24,10 @@ fn it_passes_the_suite() {
         directory: directory.path(),
         leftover: "tmp/99",
     });
+}
+
+fn add(erofs: &Erofs, parent: Option<&ChainId>, tar: &[u8]) -> ChainId {
+    erofs.add(parent, &mut &tar[..], &mut |_| {}).unwrap().chain
 }
 
 fn mounted(erofs: &Erofs, rootfs: &Rootfs) -> OwnedFd {
@@ -59,10 +63,11 @@ fn directories_that_only_names_tell_of_are_like_those_beneath() {
         ("tmp/", EntryKind::Directory, 0o1777),
         ("tmp/deep/", EntryKind::Directory, 0o700),
     ]);
-    let base = erofs.add(None, &mut &base[..]).unwrap().chain;
-    let middle = erofs.add(Some(&base), &mut &tar(&[("tmp/one", EntryKind::File, 0o600)])[..]).unwrap().chain;
+    let base = add(&erofs, None, &base);
+    let middle = add(&erofs, Some(&base), &tar(&[("tmp/one", EntryKind::File, 0o600)]));
     let top = tar(&[("tmp/deep/two", EntryKind::File, 0o600), ("new/three", EntryKind::File, 0o600)]);
-    let top = erofs.add(Some(&middle), &mut &top[..]).unwrap().chain;
+    let top = add(&erofs, Some(&middle), &top);
+    erofs.sync().unwrap();
     drop(erofs);
     let erofs = Erofs::open(directory.path()).unwrap();
     for _ in 0..2 {
@@ -83,7 +88,7 @@ fn directories_that_only_names_tell_of_are_like_those_beneath() {
 fn a_removed_layer_is_gone_while_it_is_mounted() {
     let directory = directory();
     let erofs = Erofs::open(directory.path()).unwrap();
-    let chain = erofs.add(None, &mut &tar(&[("file", EntryKind::File, 0o600)])[..]).unwrap().chain;
+    let chain = add(&erofs, None, &tar(&[("file", EntryKind::File, 0o600)]));
     let tree = mounted(&erofs, &erofs.view(Some(&chain)).unwrap());
     erofs.remove_layer(&chain).unwrap();
     drop(erofs);
@@ -108,7 +113,7 @@ fn all_who_use_a_layer_share_its_pages() {
     let mut writer = Writer::new(Vec::new());
     writer.entry(&Entry { size: SIZE as u64, ..Entry::new("file", EntryKind::File, 0o600) }).unwrap();
     writer.contents(&vec![7; SIZE]).unwrap();
-    let chain = erofs.add(None, &mut &writer.finish().unwrap()[..]).unwrap().chain;
+    let chain = add(&erofs, None, &writer.finish().unwrap());
     let trees = ["one", "two"].map(|key| {
         erofs.prepare(key, Some(&chain)).unwrap();
         mounted(&erofs, &erofs.rootfs(key).unwrap())
@@ -135,8 +140,8 @@ fn mounts_are_kept_as_long_as_their_layers() {
         all.filter(|entry| is_mount(std::fs::read_link(entry.as_ref().unwrap().path()))).count()
     };
     let before = descriptors();
-    let base = erofs.add(None, &mut &tar(&[("a", EntryKind::File, 0o600)])[..]).unwrap().chain;
-    let top = erofs.add(Some(&base), &mut &tar(&[("b", EntryKind::File, 0o600)])[..]).unwrap().chain;
+    let base = add(&erofs, None, &tar(&[("a", EntryKind::File, 0o600)]));
+    let top = add(&erofs, Some(&base), &tar(&[("b", EntryKind::File, 0o600)]));
     for key in 0..20 {
         let key = format!("key-{key}");
         erofs.prepare(&key, Some(&top)).unwrap();
@@ -149,4 +154,88 @@ fn mounts_are_kept_as_long_as_their_layers() {
     assert_eq!(descriptors(), before + 1);
     erofs.remove_layer(&base).unwrap();
     assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn equal_layers_are_one_tar_one_image_and_one_mount() {
+    let directory = directory();
+    let erofs = Erofs::open(directory.path()).unwrap();
+    let same = tar(&[("./", EntryKind::Directory, 0o755), ("file", EntryKind::File, 0o600)]);
+    let base = add(&erofs, None, &tar(&[("other", EntryKind::File, 0o600)]));
+    let (low, high) = (add(&erofs, None, &same), add(&erofs, Some(&base), &same));
+    let lowers = [low, high].map(|chain| erofs.view(Some(&chain)).unwrap().lowers[0].clone());
+    assert_eq!(lowers[0], lowers[1]);
+    let all = directory.path().join("layers/sha256").read_dir().unwrap();
+    let tars = all.filter(|layer| layer.as_ref().unwrap().path().join("layer.tar").exists()).count();
+    assert_eq!(tars, 2);
+}
+
+/// As the versions did before contents were named by their DiffIds: all in a directory named by the ChainId.
+fn in_the_former_layout(root: &std::path::Path) {
+    let (layers, chains) = (root.join("layers/sha256"), root.join("chains/sha256"));
+    let mut used = Vec::new();
+    for chain in chains.read_dir().unwrap() {
+        let chain = chain.unwrap();
+        let text = std::fs::read(chain.path().join("layer.json")).unwrap();
+        let mut record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let contents = layers.join(record["diff_id"].as_str().unwrap().split_once(':').unwrap().1);
+        let place = layers.join(chain.file_name());
+        std::fs::create_dir_all(&place).unwrap();
+        for file in ["layer.tar", "layer.erofs"] {
+            let _ = std::fs::hard_link(contents.join(file), place.join(file));
+        }
+        let fields = record.as_object_mut().unwrap();
+        fields.remove("fit");
+        fields.remove("diff_id");
+        std::fs::write(place.join("layer.json"), record.to_string()).unwrap();
+        used.push(place);
+    }
+    for layer in layers.read_dir().unwrap() {
+        let layer = layer.unwrap().path();
+        if !used.contains(&layer) {
+            std::fs::remove_dir_all(layer).unwrap();
+        }
+    }
+    std::fs::remove_dir_all(chains).unwrap();
+}
+
+#[test]
+fn a_store_of_a_former_version_is_used_as_it_is() {
+    let directory = directory();
+    let root = directory.path();
+    let (base, above) =
+        (tar(&[("tmp/", EntryKind::Directory, 0o1777)]), tar(&[("tmp/one", EntryKind::File, 0o600)]));
+    let erofs = Erofs::open(root).unwrap();
+    let low = add(&erofs, None, &base);
+    let high = add(&erofs, Some(&low), &above);
+    erofs.sync().unwrap();
+    drop(erofs);
+    in_the_former_layout(root);
+    let is = |erofs: &Erofs, top: &ChainId| {
+        let tree = mounted(erofs, &erofs.view(Some(top)).unwrap());
+        let at = |name: &str| format!("/proc/self/fd/{}/{name}", tree.as_raw_fd());
+        assert!(std::fs::metadata(at("tmp/one")).is_ok());
+        std::fs::metadata(at("tmp")).unwrap().mode() & 0o7777
+    };
+    for _ in 0..2 {
+        let erofs = Erofs::open(root).unwrap();
+        assert_eq!((erofs.layers().len(), is(&erofs, &high)), (2, 0o1777));
+    }
+    // The same layers in other stacks, beside them and upon them.
+    let erofs = Erofs::open(root).unwrap();
+    let alone = add(&erofs, None, &above);
+    let again = add(&erofs, Some(&alone), &base);
+    let twice = add(&erofs, Some(&again), &above);
+    erofs.sync().unwrap();
+    for chain in [&high, &low] {
+        erofs.remove_layer(chain).unwrap();
+    }
+    drop(erofs);
+    let erofs = Erofs::open(root).unwrap();
+    assert_eq!((erofs.layers().len(), is(&erofs, &alone), is(&erofs, &twice)), (3, 0o755, 0o1777));
+    for chain in [&twice, &again, &alone] {
+        erofs.remove_layer(chain).unwrap();
+    }
+    drop(erofs);
+    assert_eq!(root.join("layers/sha256").read_dir().unwrap().count(), 0);
 }

@@ -66,7 +66,8 @@ fn pack(solved: &[Solved], target: &CacheTarget) -> Result<Parcel> {
                 document.push_record(&key, None);
                 continue;
             };
-            let blob = parcel.layer(&one.build.making.kept(&made.diff_id)?, true, &target.packing)?;
+            let blob =
+                parcel.layer(&one.build.making.kept(&made.chain, &made.diff_id)?, true, &target.packing)?;
             let before = document.layers.len();
             let place = document.push_layer(&blob, &made.diff_id, -1);
             if place == before {

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::files::{Context, Files};
 use crate::key::Key;
 use hull_archive::Decompressor;
-use hull_content::{Hasher, digest_of};
+use hull_content::Hasher;
 use hull_image::Remote;
+use hull_snapshot::chain_of;
 use hull_types::oci::image::{Descriptor, ImageConfig, Index, Manifest};
 use hull_types::{ChainId, DiffId, Digest, Platform};
 use serde_json::Value;
@@ -167,13 +168,8 @@ impl Imported {
         let record = digest_of_key(key).and_then(|key| self.records.get(&key));
         let Some(Some((blob, diff_id))) = record else { return Ok(None) };
         let (making, snapshotter) = (&build.making, build.builder.snapshotter.as_ref());
-        let chain = match parent {
-            None => ChainId(diff_id.0.clone()),
-            Some(parent) => ChainId(digest_of(ChainId::text_of(parent, diff_id).as_bytes())),
-        };
-        if snapshotter.has(&chain)
-            && let Ok(kept) = making.kept(diff_id)
-        {
+        let chain = chain_of(parent, diff_id);
+        if let Ok(kept) = making.kept(&chain, diff_id) {
             let size = snapshotter.layer_size(&chain)?;
             return Ok(Some(Made { diff_id: diff_id.clone(), chain, size, tar_size: kept.size }));
         }
@@ -190,7 +186,7 @@ impl Imported {
             return Err(wrong(&format!("{} unpacks to {unpacked}, not to {}", blob.digest, diff_id.0)));
         }
         file.rewind().map_err(unreadable())?;
-        commit::commit(snapshotter, making, parent, move |to| {
+        commit::commit(making, parent, move |to| {
             let mut plain = Decompressor::detect(&file).map_err(Error::io("unpack a cached layer"))?;
             std::io::copy(&mut plain, to).map_err(Error::io("unpack a cached layer"))?;
             Ok(())

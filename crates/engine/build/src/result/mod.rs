@@ -290,7 +290,7 @@ impl Solved {
             None => Vec::new(),
         };
         for made in &self.state.made {
-            layers.push((making.kept(&made.diff_id)?, true));
+            layers.push((making.kept(&made.chain, &made.diff_id)?, true));
         }
         Ok(layers)
     }

@@ -95,7 +95,7 @@ fn diff(
     left_out: &BTreeSet<Vec<u8>>,
 ) -> Result<Option<crate::Made>> {
     let snapshotter = build.builder.snapshotter.as_ref();
-    commit::commit(snapshotter, &build.making, parent, |to| {
+    commit::commit(&build.making, parent, |to| {
         std::thread::scope(|scope| {
             let (reader, mut writer) = std::io::pipe().map_err(Error::io("make a pipe"))?;
             let differ = scope.spawn(move || snapshotter.diff(id, &mut writer));

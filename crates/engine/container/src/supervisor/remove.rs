@@ -52,13 +52,18 @@ impl Supervisor {
         }
         self.attaching.clear();
         self.gone = true;
-        let mut index = self.engine.index_mut();
-        index.handles.remove(&self.spec.id);
-        if index.names.get(&self.spec.name).is_some_and(|holder| *holder == self.spec.id) {
-            index.names.remove(&self.spec.name);
+        {
+            let mut index = self.engine.index_mut();
+            index.handles.remove(&self.spec.id);
+            if index.names.get(&self.spec.name).is_some_and(|holder| *holder == self.spec.id) {
+                index.names.remove(&self.spec.name);
+            }
         }
-        drop(index);
         self.engine.images.uses().clear(&self.spec.id);
+        let images = self.engine.images.clone();
+        if let Err(error) = blocking(move || images.release().map_err(Error::service)).await {
+            tracing::warn!(container = %self.spec.id, %error, "its image was removed before, and is left");
+        }
         self.engine.execs.forget_container(&self.spec.id);
         self.engine.event(&self.spec, "destroy", &[]);
         self.publish();

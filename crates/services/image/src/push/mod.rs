@@ -213,6 +213,7 @@ impl Push<'_> {
                 return Ok(());
             }
             images.content().put_as(&document, &pushed.digest)?;
+            images.sync()?;
             let writer = images.catalogue().write();
             // Removed meanwhile: nothing to keep it for. What it is made of goes with the image.
             let Some(record) = images.catalogue().read().images.get(&row.image).cloned() else {

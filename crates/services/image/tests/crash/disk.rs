@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 pub type Number = usize;
 
+/// Before the number of a descriptor: what is open there.
+const OPEN: &str = "/proc/self/fd/";
+
 #[derive(Clone, Debug)]
 pub enum Node {
     File { data: Vec<u8>, synced: Vec<u8> },
@@ -52,6 +55,12 @@ impl Disk {
     pub fn apply(&mut self, call: &Call) -> bool {
         match call.name.as_str() {
             "open" => self.opened(self.at(None, &call.text(0)), call, 1),
+            "openat" if call.text(1).starts_with(OPEN) => {
+                let node = call.text(1)[OPEN.len()..].parse().ok().and_then(|of| self.node_of(of));
+                let open = node.map(|node| Open { node, offset: 0, append: false });
+                self.open.insert(call.result, open);
+                false
+            }
             "openat" => self.opened(self.below(call.number(0), &call.text(1)), call, 2),
             "openat2" => self.opened(self.below(call.number(0), &call.text(1)), call, 2),
             "creat" => panic!("creat is not known here"),
@@ -123,7 +132,7 @@ impl Disk {
         let relative = match from {
             Some(_) => path,
             None => {
-                let path = path.strip_prefix("/proc/self/fd/").map_or(Some(path), |_| None)?;
+                let path = path.strip_prefix(OPEN).map_or(Some(path), |_| None)?;
                 Path::new(path).strip_prefix(&self.root).ok()?.to_str()?
             }
         };
@@ -243,7 +252,7 @@ impl Disk {
     }
     fn linked(&mut self, call: &Call) -> bool {
         let path = call.text(1);
-        let from = match path.strip_prefix("/proc/self/fd/") {
+        let from = match path.strip_prefix(OPEN) {
             Some(descriptor) => self.node_of(descriptor.parse().expect("a descriptor")),
             None => self.below(call.number(0), &path).and_then(|place| self.find(&place)),
         };
@@ -308,25 +317,6 @@ impl Disk {
             }
             Node::Link(target) => std::os::unix::fs::symlink(target, to).unwrap(),
             Node::Special => drop(std::fs::File::create(to).unwrap()),
-        }
-    }
-
-    /// Path and contents of every file, as they would be without a crash.
-    pub fn files(&self, below: &str) -> BTreeMap<String, Vec<u8>> {
-        let mut found = BTreeMap::new();
-        let node = self.at(Some(0), below).and_then(|place| self.find(&place));
-        if let Some(node) = node {
-            self.list(node, String::new(), &mut found);
-        }
-        found
-    }
-    fn list(&self, node: Number, path: String, found: &mut BTreeMap<String, Vec<u8>>) {
-        match &self.nodes[node] {
-            Node::Directory { names, .. } => {
-                names.iter().for_each(|(name, below)| self.list(*below, format!("{path}/{name}"), found));
-            }
-            Node::File { data, .. } => drop(found.insert(path, data.clone())),
-            _ => {}
         }
     }
 }

@@ -7,6 +7,7 @@ use hull_events::EventBus;
 use hull_image::{Images, ImagesConfig, Result};
 use hull_registry_client::{Config, Registry as Client};
 use hull_snapshot::Snapshotter;
+use hull_snapshot::erofs::Erofs;
 use hull_snapshot::overlay::Overlay;
 use hull_store::Store;
 use hull_types::{Digest, Platform};
@@ -111,11 +112,21 @@ impl Engine {
     pub fn open(root: &Path) -> Self {
         Self::open_with(root, Config::default(), ImagesConfig::default())
     }
+    /// With the storage driver of that name.
+    pub fn open_on(driver: &str, root: &Path) -> Self {
+        let snapshotter: Arc<dyn Snapshotter> = match driver {
+            "erofs" => Arc::new(Erofs::open(&root.join(driver)).unwrap()),
+            _ => Arc::new(Overlay::open(&root.join(driver)).unwrap()),
+        };
+        Self::of(root, snapshotter, Config::default(), ImagesConfig::default())
+    }
     pub fn open_with(root: &Path, registry: Config, config: ImagesConfig) -> Self {
-        std::fs::create_dir_all(root).unwrap();
+        let snapshotter = Arc::new(Overlay::open(&root.join("overlay")).unwrap());
+        Self::of(root, snapshotter, registry, config)
+    }
+    fn of(root: &Path, snapshotter: Arc<dyn Snapshotter>, registry: Config, config: ImagesConfig) -> Self {
         let store = Store::open(&root.join("hull.db")).unwrap();
         let content = Content::open(&root.join("content")).unwrap();
-        let snapshotter: Arc<dyn Snapshotter> = Arc::new(Overlay::open(&root.join("overlay")).unwrap());
         let events = EventBus::new();
         let client = Client::new(registry);
         let images =

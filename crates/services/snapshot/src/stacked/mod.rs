@@ -4,20 +4,26 @@
 //! ```text
 //! <root>/                      0700: nobody walks past it to an image's set-id programs (CVE-2021-41091)
 //!   skeleton/                  the bottom of every stack: mount points and files that containers expect
-//!   layers/sha256/<hex>/       one layer, named by its ChainId
-//!     layer.json               {"chain", "parent", "diff_id", "size", "entries", "implied": […]}
-//!     …                        its contents, as the form has them
+//!   layers/sha256/<hex>/       one layer's contents, as the form has them: named by its DiffId where they are the same
+//!                              whatever is beneath ([`Form::SHARED`]), else by its ChainId
+//!   chains/sha256/<hex>/       one layer of a stack, named by its ChainId; the same directory where contents are too
+//!     layer.json               {"chain", "parent", "diff_id", "size", "entries", "implied": […], "fit"}
+//!     …                        of shared contents what is different upon these layers
 //!   snapshots/<key>/           one snapshot; trusted.hull.top = its top ChainId, or "" for none
 //!     upper/  work/            overlayfs's own
 //!   tmp/<number>/              being made, being removed, or kept ready; swept when the driver is opened
 //! ```
-//! A layer is written in `tmp`, synced and renamed to its place. A snapshot is three directories and an
-//! attribute, set last: without it the snapshot was never finished. It is made in `tmp` ahead of need, so that
+//! A layer is written in `tmp` and renamed to its place. Nothing of it is synced then, and it has no `layer.json`: that
+//! comes with [`Snapshotter::sync`], for all layers that wait for it at once, after their contents are on the disk.
+//! What has none is swept when the driver is opened, and so are contents of no layer.
+//!
+//! A snapshot is three directories and an attribute, set last: without it the snapshot was never finished. It is made in `tmp` ahead of need, so that
 //! [`Snapshotter::prepare`] mostly is one attribute and one rename. Nothing is synced for it: a container's own
 //! files are lost with the power as on any file system.
 //!
 //! `implied` names directories that no entry of the layer describes. Those that a lower layer has get its owner,
-//! mode and attributes when the layer is first used, since layers may be applied before their parents are there.
+//! mode and attributes when the layer is first used or synced, since layers may be applied before their parents are
+//! there.
 
 mod layers;
 mod mounts;
@@ -27,12 +33,13 @@ mod trash;
 
 use crate::{Added, Change, Error, Layer, Result, Snapshotter, Usage};
 use hull_sys::LayerMounts;
-use hull_types::{ChainId, Lower, Rootfs};
+use hull_types::{ChainId, DiffId, Lower, Rootfs};
 use layers::Layers;
 use mounts::Mounts;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use snapshots::Snapshots;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -45,23 +52,38 @@ use trash::Trash;
 pub trait Form: fmt::Debug + Send + Sync + 'static {
     /// The driver's name, as `docker info` shows it.
     const NAME: &'static str;
+    /// Whether a layer's contents don't depend on what is beneath, and are kept once for all stacks that have it.
+    const SHARED: bool;
+    /// Whether a layer's tar is kept.
+    const KEEPS_TARS: bool;
     /// Writes a layer's contents into the directory `aside` from its uncompressed tar, read to the end. Where the tar is
     /// a file that may be kept as it is, that is `tar`.
     fn write(aside: &Path, reader: &mut dyn Read, tar: Option<&File>)
     -> Result<Written, hull_archive::Error>;
-    /// Returns when all of the layer is on the disk.
-    fn sync(aside: &Path) -> io::Result<()>;
+    /// Gives contents that are there one more name in the directory `aside`. Only of forms that are shared.
+    fn share(contents: &Path, aside: &Path) -> io::Result<()>;
     /// What is mounted for a layer.
-    fn lower(layer: &Path) -> Lower;
+    fn lower(layer: &Place) -> Lower;
     /// The root of the layer's tree, to be read.
-    fn open(layer: &Path) -> io::Result<OwnedFd>;
+    fn open(layer: &Place) -> io::Result<OwnedFd>;
     /// What the root of the layer's tree is like.
-    fn root(layer: &Path) -> io::Result<Attributes>;
+    fn root(layer: &Place) -> io::Result<Attributes>;
     /// Gives implied directories the attributes of those that they cover. The layer has never been mounted yet; this
-    /// may be done again after a crash.
-    fn settle(layer: &Path, covered: &[(PathBuf, OwnedFd)]) -> Result<()>;
+    /// may be done again after a crash. Whether it now has something of its own beside its contents.
+    fn settle(layer: &Place, covered: &[(PathBuf, OwnedFd)]) -> Result<bool>;
     /// The layer's tar, where it is kept.
-    fn tar(layer: &Path) -> io::Result<Option<File>>;
+    fn tar(layer: &Place) -> io::Result<Option<File>>;
+}
+
+/// Where a layer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its contents.
+    pub contents: PathBuf,
+    /// Its record, and what is its own upon the layers beneath; the same as `contents` where those aren't shared.
+    pub own: PathBuf,
+    /// Whether there is something of its own to be used instead of that in `contents`.
+    pub fitted: bool,
 }
 
 /// A directory's permission bits and owner.
@@ -107,15 +129,17 @@ impl<F: Form> Stacked<F> {
         let skeleton = root.join("skeleton");
         skeleton::make(&skeleton, &trash)?;
         let mounts = Arc::new(Mounts::new());
-        let layers = root.join("layers").join("sha256");
-        let layers = Layers::open(layers, Arc::clone(&trash), Arc::clone(&mounts))?;
+        let layers = Layers::open(root, Arc::clone(&trash), Arc::clone(&mounts))?;
         let snapshots = Snapshots::open(root.join("snapshots"), trash)?;
         Ok(Self { skeleton, layers, mounts, snapshots })
     }
 
     fn lowers(&self, top: Option<&ChainId>) -> Result<Vec<Lower>> {
         let mut lowers: Vec<Lower> =
-            self.layers.with_stack(top, |layers| Ok(layers.iter().map(|layer| F::lower(layer)).collect()))?;
+            self.layers.with_stack(top, |layers| Ok(layers.iter().map(F::lower).collect()))?;
+        // Overlayfs takes none twice, and of a layer that is there again further down nothing shows.
+        let mut seen = HashSet::new();
+        lowers.retain(|lower| seen.insert(lower.path().as_os_str().to_owned()));
         // Where there is no room for it the runtime makes what is missing.
         if lowers.len() < MOST_LOWERS {
             lowers.push(Lower::Directory(self.skeleton.clone()));
@@ -123,7 +147,7 @@ impl<F: Form> Stacked<F> {
         Ok(lowers)
     }
 
-    fn open_layer(&self, layer: &Path) -> io::Result<OwnedFd> {
+    fn open_layer(&self, layer: &Place) -> io::Result<OwnedFd> {
         let lower = F::lower(layer);
         match self.mounts.of(std::slice::from_ref(&lower)).get(lower.path()) {
             Some(mount) => Ok(open_inside(mount, Path::new(""))?),
@@ -143,26 +167,33 @@ impl<F: Form> Snapshotter for Stacked<F> {
     fn has(&self, chain: &ChainId) -> bool {
         self.layers.has(chain)
     }
-    fn apply(&self, parent: Option<&ChainId>, chain: &ChainId, reader: &mut dyn Read) -> Result<Layer> {
-        self.layers.apply(parent, chain, reader, None)
-    }
-    fn apply_file(
+    fn apply(
         &self,
         parent: Option<&ChainId>,
-        chain: &ChainId,
-        tar: &File,
+        diff_id: &DiffId,
         reader: &mut dyn Read,
+        tar: Option<&File>,
     ) -> Result<Layer> {
-        self.layers.apply(parent, chain, reader, Some(tar))
+        self.layers.apply(parent, diff_id, reader, tar)
     }
-    fn add(&self, parent: Option<&ChainId>, reader: &mut dyn Read) -> Result<Added> {
-        self.layers.add(parent, reader)
+    fn add(
+        &self,
+        parent: Option<&ChainId>,
+        reader: &mut dyn Read,
+        named: &mut dyn FnMut(&ChainId),
+    ) -> Result<Added> {
+        self.layers.add(parent, reader, named)
+    }
+    fn sync(&self) -> Result<()> {
+        self.layers.sync()
     }
     fn prepare(&self, key: &str, top: Option<&ChainId>) -> Result<()> {
         // The layers are held until the snapshot stands on them.
         self.layers.with_stack(top, |layers| {
-            let root =
-                layers.first().map(|layer| F::root(layer).map_err(failed("open", layer))).transpose()?;
+            let root = layers
+                .first()
+                .map(|layer| F::root(layer).map_err(failed("open", &layer.contents)))
+                .transpose()?;
             self.snapshots.prepare(key, top, root)
         })
     }
@@ -188,7 +219,7 @@ impl<F: Form> Snapshotter for Stacked<F> {
         let mut lowers = self.layers.with_stack(top.as_ref(), |layers| {
             layers
                 .iter()
-                .map(|layer| self.open_layer(layer).map_err(failed("open", layer)))
+                .map(|layer| self.open_layer(layer).map_err(failed("open", &layer.contents)))
                 .collect::<Result<Vec<_>>>()
         })?;
         let skeleton = File::open(&self.skeleton).map_err(failed("open", &self.skeleton))?;
@@ -200,6 +231,9 @@ impl<F: Form> Snapshotter for Stacked<F> {
         self.snapshots.top(key)?;
         hull_archive::layer(&self.upper(key), to).map_err(|source| Error::Diff { key: key.into(), source })
     }
+    fn keeps_tars(&self) -> bool {
+        F::KEEPS_TARS
+    }
     fn tar(&self, chain: &ChainId) -> Result<Option<File>> {
         self.layers.tar(chain)
     }
@@ -208,6 +242,9 @@ impl<F: Form> Snapshotter for Stacked<F> {
     }
     fn remove_layer(&self, chain: &ChainId) -> Result<()> {
         self.layers.remove(chain, || self.snapshots.standing_on(chain))
+    }
+    fn directories(&self) -> Vec<PathBuf> {
+        self.layers.directories()
     }
     fn layers(&self) -> Vec<ChainId> {
         self.layers.list()

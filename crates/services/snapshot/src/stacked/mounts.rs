@@ -52,9 +52,9 @@ impl Mounts {
         images.filter_map(|lower| Some((lower.path().to_owned(), kept.get(lower, self.most)?))).collect()
     }
 
-    /// Lets go of a layer's mount, as the layer goes.
-    pub fn forget(&self, layer: &Path) {
-        self.lock().mounts.retain(|image, _| !image.starts_with(layer));
+    /// Lets go of the mounts of images in a directory, as that goes.
+    pub fn forget(&self, directory: &Path) {
+        self.lock().mounts.retain(|image, _| !image.starts_with(directory));
     }
 }
 
