@@ -1,4 +1,5 @@
 //! The storage drivers, end to end: what is theirs alone, and that the one that is not the default does all work too.
+#![allow(clippy::unwrap_used)]
 
 use hull_e2e::{Client, World};
 
@@ -119,21 +120,62 @@ fn prefix(world: &World) -> String {
     format!("{} -H unix://{}", world.program(Client::Hull).display(), world.socket().display())
 }
 
+/// Bytes that the file system has given to what is under the data root, as `du` says.
+fn used(world: &World, options: &str) -> i64 {
+    let line = format!("du -s -B1 {options} {}", world.data_root().display());
+    world.sh(&line).ok().split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Bytes that `system df` tells of.
+fn told(world: &World) -> i64 {
+    let ask = format!("curl -s --unix-socket {} http://x/v1.43/system/df", world.socket().display());
+    let all: serde_json::Value = serde_json::from_str(&world.sh(&ask).ok()).unwrap();
+    let list = |name: &str| all[name].as_array().cloned().unwrap_or_default();
+    let written = list("Containers").iter().filter_map(|one| one["SizeRw"].as_i64()).sum::<i64>();
+    let kept = list("Volumes").iter().filter_map(|one| one["UsageData"]["Size"].as_i64()).sum::<i64>();
+    // Cached steps are layers.
+    all["LayersSize"].as_i64().unwrap() + written + kept
+}
+
 #[test]
-fn killed_while_images_come_and_go_it_keeps_a_sound_store() {
-    let world = World::start();
+fn killed_while_images_come_and_go_it_keeps_a_sound_store_with_erofs() {
+    killed_while_images_come_and_go("erofs");
+}
+
+#[test]
+fn killed_while_images_come_and_go_it_keeps_a_sound_store_with_overlay2() {
+    killed_while_images_come_and_go("overlay2");
+}
+
+fn killed_while_images_come_and_go(driver: &str) {
+    let [flag, mirror] = MIRROR;
+    let world = World::with_flags(&[flag, mirror, "--storage-driver", driver]);
     let at = world.directory().display().to_string();
     let hull = |words: &str| world.hull(&words.split(' ').collect::<Vec<_>>());
     hull("pull -q busybox").ok();
     hull(&format!("save -o {at}/box.tar busybox")).ok();
     hull("run --name box --network none busybox touch /made").ok();
+    std::fs::create_dir(world.directory().join("context")).unwrap();
     let load = format!("load -q -i {at}/box.tar");
-    for round in 0..8_u64 {
+    for round in 0..6_u64 {
+        let steps = format!("FROM busybox\nRUN echo {round} > /a\nRUN echo {round} > /b\n");
+        std::fs::write(world.directory().join("context/Dockerfile"), steps).unwrap();
         let tag = format!("tag busybox again:{round}");
         let commit = format!("commit box made:{round}");
         let gone = format!("rmi -f made:{}", round.saturating_sub(1));
         let import = format!("import {at}/box.tar imported");
-        let acts = ["pull -q debian", &load, &commit, &tag, &gone, "image prune -f", &import];
+        let build = format!("build -q -t built {at}/context");
+        let acts = [
+            "pull -q debian",
+            &load,
+            &commit,
+            &tag,
+            &gone,
+            "image prune -f",
+            &import,
+            &build,
+            "builder prune -f",
+        ];
         let clients: Vec<_> = acts
             .iter()
             .map(|words| {
@@ -144,7 +186,7 @@ fn killed_while_images_come_and_go_it_keeps_a_sound_store() {
             })
             .collect();
         // At another moment of their way each time.
-        std::thread::sleep(std::time::Duration::from_millis(10 + 35 * round));
+        std::thread::sleep(std::time::Duration::from_millis(10 + 45 * round));
         world.kill_daemon();
         for mut client in clients {
             hull_e2e::eventually("the client ends", 10, || client.try_wait().unwrap());
@@ -159,12 +201,119 @@ fn killed_while_images_come_and_go_it_keeps_a_sound_store() {
         hull(&format!("save -o {at}/saved.tar {image}")).ok();
     }
     hull("run --rm --network none busybox true").ok();
-    hull("rm -f box").ok();
-    hull("system prune -af --volumes").ok();
-    assert_eq!(hull("images -aq").ok(), "");
-    for folder in ["content/blobs/sha256", "content/ingest", "erofs/layers/sha256", "overlay/layers/sha256"] {
-        let left = || std::fs::read_dir(world.data_root().join(folder)).map_or(0, Iterator::count);
-        hull_e2e::eventually("nothing is left", 5, || (left() == 0).then_some(()));
+    hull(&format!("build -q -t built {at}/context")).ok();
+    // A log, a layer's files and a volume's are all counted.
+    let write = "dd if=/dev/zero of=/large bs=1M count=4; dd if=/dev/zero of=/v/large bs=1M count=4; \
+                 yes line of a log | head -n 40000";
+    world
+        .hull(&["run", "--name", "logs", "--network", "none", "-v", "kept:/v", "busybox", "sh", "-c", write])
+        .ok();
+    let now = || (used(&world, "--exclude=hull.db*"), told(&world));
+    let mut last = now();
+    // What was removed before goes in the background.
+    while last.0.abs_diff(last.1) > 1 << 20 {
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let again = now();
+        assert_ne!(again, last, "what du says, what df says");
+        last = again;
     }
+    assert!(last.1 > 12 << 20, "{last:?}");
+    hull("system prune -af --volumes").ok();
+    hull("volume prune -af").ok();
+    assert_eq!(hull("images -aq").ok(), "");
+    let own = world.data_root().join(if driver == "overlay2" { "overlay" } else { driver });
+    let content = world.data_root().join("content");
+    for folder in [content.join("blobs"), content.join("ingest"), own.join("layers"), own.join("chains")] {
+        let left = || world.sh(&format!("find {} -type f", folder.display())).stdout;
+        hull_e2e::eventually("nothing is left", 20, || left().is_empty().then_some(()));
+    }
+    hull_e2e::eventually("a mebibyte is left at most", 20, || (used(&world, "") <= 1 << 20).then_some(()));
+    world.stop();
+}
+
+#[test]
+fn an_image_removed_under_its_container_goes_with_it() {
+    let world = World::start();
+    let hull = |words: &str| world.hull(&words.split(' ').collect::<Vec<_>>());
+    hull("run --name box --network none busybox touch /made").ok();
+    let image = hull("inspect -f {{.Image}} box").ok();
+    hull("tag busybox second:1").ok();
+    // As dockerd: it is gone for everybody.
+    let said = hull("rmi -f second:1").ok();
+    assert!(!said.contains("Deleted"), "{said}");
+    let said = hull("rmi -f busybox").ok();
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("Deleted: ")).collect::<Vec<_>>(),
+        [format!("Deleted: {image}")]
+    );
+    assert_eq!(hull("images -aq").ok(), "");
+    assert!(hull(&format!("image inspect {image}")).expect_code(1).stderr.contains("No such image"));
+    // dockerd refuses to commit now; here the container has all it needs until it goes itself.
+    for round in 0..2 {
+        assert_eq!(hull("start -a box").code, 0);
+        assert_eq!(hull("inspect -f {{.Image}} box").ok(), image);
+        assert!(hull("ps -as --format {{.Size}}").ok().contains("virtual"));
+        hull("commit box made").ok();
+        assert_eq!(hull("run --rm --network none made ls /made").ok(), "/made");
+        hull("rmi made").ok();
+        hull("image prune -af").ok();
+        if round == 0 {
+            world.kill_daemon();
+            world.start_daemon();
+        }
+    }
+    assert!(hull("system check").ok().ends_with("0 problems, 0 left"));
+    let left = |folder: &str| std::fs::read_dir(world.data_root().join(folder)).unwrap().count();
+    assert!(left("content/blobs/sha256") > 0 && told(&world) > 1 << 20);
+    hull("rm box").ok();
+    for folder in ["content/blobs/sha256", "erofs/layers/sha256", "erofs/chains/sha256"] {
+        assert_eq!(left(folder), 0, "{folder}");
+    }
+    // Pulled again it is an image as any other, and stays when the container goes.
+    hull("run --name box --network none busybox true").ok();
+    hull("rmi -f busybox").ok();
+    hull("pull -q busybox").ok();
+    hull("rm box").ok();
+    assert_eq!(hull("run --rm --network none busybox echo there").ok(), "there");
+    world.stop();
+}
+
+#[test]
+fn an_image_removed_under_its_container_is_gone_as_with_dockerd() {
+    let world = World::start();
+    world.start_dockerd_with(&["--iptables=false", "--bridge=none"]);
+    let socket = format!("unix://{}", world.dockerd_socket().display());
+    let own = format!("unix://{}", world.socket().display());
+    let both = |words: &str| {
+        [&own, &socket].map(|host| {
+            let mut command = world.command("docker");
+            command.args(["-H", host]).args(words.split(' '));
+            let output = world.run(command, None);
+            (output.code, output.stdout)
+        })
+    };
+    let same = |words: &str| {
+        let [hull, docker] = both(words);
+        assert_eq!(hull, docker, "{words}");
+    };
+    both("pull -q busybox");
+    both("run --name stopped --network none busybox touch /made");
+    both("run -d --name runs --network none busybox sleep 600");
+    // While one runs its image loses no more than its name.
+    same("rmi -f busybox");
+    same("images -a --format {{.Repository}}:{{.Tag}}");
+    let [(hull, _), (docker, _)] = both("commit runs made");
+    assert_eq!((hull, docker), (0, 0));
+    both("rmi made");
+    both("rm -f runs");
+    let image = world.hull(&["inspect", "-f", "{{.Image}}", "stopped"]).ok();
+    same(&format!("rmi -f {image}"));
+    same("images -aq");
+    same("ps -a --format {{.Names}}/{{.Image}}");
+    same("start -a stopped");
+    same("diff stopped");
+    same("inspect -f {{.Image}} stopped");
+    both("rm stopped");
+    world.stop_dockerd();
     world.stop();
 }
