@@ -77,6 +77,7 @@ pub(crate) const IMAGE: &str = "GET /images/{name:.*}/json";
 pub(crate) const NETWORKS: &str = "GET /networks";
 pub(crate) const NETWORK_CREATE: &str = "POST /networks/create";
 pub(crate) const NETWORK: &str = "GET /networks/{name:.*}";
+pub(crate) const ATTACH_WEBSOCKET: &str = "GET /containers/{name}/attach/ws";
 pub(crate) const VOLUMES_PRUNE: &str = "POST /volumes/prune";
 pub(crate) const DISK_USAGE: &str = "GET /system/df";
 pub(crate) const INFO: &str = "GET /info";

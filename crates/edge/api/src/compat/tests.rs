@@ -104,7 +104,10 @@ fn queries_climb() {
     assert_eq!(query.filters(&["label", "all"]).unwrap().len(), 2);
     let mut query = Query::default();
     query_up(shape(VOLUMES_PRUNE, 42), &mut query);
+    query_up(shape(ATTACH_WEBSOCKET, 42), &mut query);
     assert_eq!(query, Query::default());
+    query_up(shape(ATTACH_WEBSOCKET, 41), &mut query);
+    assert!(["stdin", "stdout", "stderr"].iter().all(|stream| query.flag(stream)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! 1.42: pruning volumes spares the named ones unless asked; `ConsoleSize` began to count.
+//! 1.42: pruning volumes spares the named ones unless asked; `ConsoleSize` began to count; attaching over a WebSocket
+//! takes the streams that are asked for.
 
-use super::{Boundary, CREATE, EXEC_CREATE, EXEC_START, VOLUMES_PRUNE};
+use super::{ATTACH_WEBSOCKET, Boundary, CREATE, EXEC_CREATE, EXEC_START, VOLUMES_PRUNE};
 use serde_json::{Value, json};
 
 pub(super) const BOUNDARY: Boundary = Boundary {
@@ -16,6 +17,9 @@ pub(super) const BOUNDARY: Boundary = Boundary {
         Ok(())
     },
     query_up: |route, query| {
+        if route == ATTACH_WEBSOCKET {
+            ["stdin", "stdout", "stderr"].into_iter().for_each(|stream| query.set(stream, "1"));
+        }
         if route == VOLUMES_PRUNE {
             let mut filters =
                 query.text("filters").and_then(|text| serde_json::from_str(text).ok()).unwrap_or(json!({}));

@@ -1,6 +1,7 @@
 //! A container's output and figures: logs, attach, stats, export.
 
-use crate::hijack::{self, Hijack, detach::DetachKeys};
+use crate::compat::ATTACH_WEBSOCKET;
+use crate::hijack::{self, Hijack, detach::DetachKeys, websocket::Websocket};
 use crate::request::Call;
 use crate::response::{self, AbortOnDrop, Outcome, Shape};
 use crate::router::Router;
@@ -21,6 +22,7 @@ pub fn register(router: &mut Router, containers: &Containers) {
     router.add("GET /containers/{name}/stats", containers, stats);
     router.add("GET /containers/{name}/export", containers, export);
     router.add_hijack("POST /containers/{name}/attach", containers, attach);
+    router.add_hijack(ATTACH_WEBSOCKET, containers, attach_websocket);
 }
 
 async fn logs(containers: Containers, call: Call) -> Outcome {
@@ -67,16 +69,26 @@ async fn attach(containers: Containers, mut call: Call) -> Outcome {
     let keys = detach_keys(call.query.text("detachKeys"))?;
     // Whatever came as a body belongs to the request, not to standard input.
     call.bytes(crate::request::JSON_LIMIT).await?;
-    let options = AttachOptions {
+    let attachment = containers.attach(call.name(), attach_options(&call)).await?;
+    Ok(Hijack::new(call.wants_upgrade(), call.version, attachment, keys).reply())
+}
+
+async fn attach_websocket(containers: Containers, call: Call) -> Outcome {
+    let keys = detach_keys(call.query.text("detachKeys"))?;
+    let websocket = Websocket::new(&call.headers, call.version)?;
+    let attachment = containers.attach(call.name(), attach_options(&call)).await?;
+    Ok(Hijack::over(websocket, attachment, keys).reply())
+}
+
+fn attach_options(call: &Call) -> AttachOptions {
+    AttachOptions {
         stdin: call.query.flag("stdin"),
         stdout: call.query.flag("stdout"),
         stderr: call.query.flag("stderr"),
         logs: call.query.flag("logs"),
         stream: call.query.flag("stream"),
         detach_keys: call.query.text("detachKeys").map(str::to_owned),
-    };
-    let attachment = containers.attach(call.name(), options).await?;
-    Ok(Hijack::new(call.wants_upgrade(), call.version, attachment, keys).reply())
+    }
 }
 
 /// The keys asked for, or the default ones.

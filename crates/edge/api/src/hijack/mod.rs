@@ -6,6 +6,7 @@
 //! ```
 
 pub mod detach;
+pub mod websocket;
 
 use crate::hangup::Hangup;
 use crate::response::{Body, Reply, respond};
@@ -16,6 +17,7 @@ use hull_container::Attachment;
 use hyper::StatusCode;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use websocket::{Attached, Websocket};
 
 /// Bytes as they are.
 pub const RAW: &str = "application/vnd.docker.raw-stream";
@@ -48,9 +50,18 @@ pub struct Hijack {
     streams: Option<Streams>,
     stdin: bool,
     keys: Option<DetachKeys>,
+    /// What was agreed upon, and whether the output is a terminal's.
+    websocket: Option<(Websocket, bool)>,
 }
 
 impl Hijack {
+    /// For an attachment over a WebSocket.
+    pub fn over(websocket: Websocket, attachment: Attachment, keys: DetachKeys) -> Self {
+        let tty = attachment.tty;
+        let hijack = Self::new(true, ApiVersion::NEWEST, attachment, keys);
+        Self { head: websocket.head(), websocket: Some((websocket, tty)), ..hijack }
+    }
+
     /// For an attachment. With an upgrade the head is 101, in moby's own words; otherwise 200, whose body has neither
     /// length nor chunks, and whose type is never the multiplexed one.
     pub fn new(upgrade: bool, version: ApiVersion, attachment: Attachment, keys: DetachKeys) -> Self {
@@ -70,7 +81,7 @@ impl Hijack {
         keys: Option<DetachKeys>,
         stdin: bool,
     ) -> Self {
-        Self { head: head(upgrade, content_type), replay, streams, stdin, keys }
+        Self { head: head(upgrade, content_type), replay, streams, stdin, keys, websocket: None }
     }
 
     /// For something that can only be told: the text, and the end.
@@ -104,6 +115,12 @@ where
     if send(&mut client_out, hijack.head.as_bytes()).await.is_err() {
         return;
     }
+    let interpreter = hijack.keys.map(Interpreter::new);
+    if let Some((websocket, tty)) = hijack.websocket {
+        let Hijack { replay, streams, stdin, .. } = *hijack;
+        let attached = Attached { websocket, tty, replay, streams, stdin, interpreter };
+        return websocket::run(client_in, client_out, read, attached, hangup).await;
+    }
     if !hijack.replay.is_empty() {
         hangup.head_read().await;
         if send(&mut client_out, &hijack.replay).await.is_err() {
@@ -111,7 +128,6 @@ where
         }
     }
     if let Some((mut output, mut input)) = hijack.streams {
-        let interpreter = hijack.keys.map(Interpreter::new);
         let feed = async {
             let left = if hijack.stdin {
                 feed(&mut client_in, &mut input, read, interpreter).await
