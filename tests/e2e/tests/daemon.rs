@@ -277,3 +277,25 @@ fn killed_under_load_it_leaves_nothing_behind() {
     }
     world.stop();
 }
+
+#[test]
+fn the_daemon_may_open_many_files_and_containers_what_it_was_given() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(700), maximum: hard }).unwrap();
+    let world = World::start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", world.daemon_pid())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let soft: u64 = line.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(soft >= hard.unwrap_or(1 << 20), "{line}");
+    let given = format!("700\n{}", hard.map_or("unlimited".into(), |hard| hard.to_string()));
+    let shown = ["sh", "-c", "ulimit -Sn; ulimit -Hn"];
+    let run = [&["run", "--rm", "busybox"], shown.as_slice()].concat();
+    assert_eq!(world.hull(&run).ok(), given);
+    world.hull(&["run", "-d", "--name", "still", "busybox", "sleep", "1000"]).ok();
+    assert_eq!(world.hull(&[&["exec", "still"], shown.as_slice()].concat()).ok(), given);
+    let asked = [&["run", "--rm", "--ulimit", "nofile=600:650", "busybox"], shown.as_slice()].concat();
+    assert_eq!(world.hull(&asked).ok(), "600\n650");
+    world.hull(&["rm", "-f", "still"]).ok();
+    world.stop();
+}

@@ -76,6 +76,7 @@ fn start(words: impl Iterator<Item = String>) -> Result<()> {
     }
     adopt_proxies(&config)?;
     logging::start(&config);
+    hull_sys::open_files::raise().context("raise the limit of open files")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(64)

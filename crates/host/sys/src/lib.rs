@@ -32,6 +32,7 @@ pub mod netlink_socket;
 pub mod netns;
 #[cfg(all(panic = "abort", target_env = "musl"))]
 mod no_unwinding;
+pub mod open_files;
 pub mod process;
 pub mod program_memory;
 pub mod random;

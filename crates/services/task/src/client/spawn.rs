@@ -79,6 +79,8 @@ fn launch(program: &Path, create: &CreateOptions) -> Result<(Child, UnixStream)>
         .stdout(listener)
         .stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
     let child = command.spawn().map_err(failed)?;
+    // It starts nothing before it is told to create.
+    child.id().map_or(Ok(()), hull_sys::open_files::give_back).map_err(failed)?;
     let stream = UnixStream::from_std(ours).map_err(failed)?;
     Ok((child, stream))
 }
