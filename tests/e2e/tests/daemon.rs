@@ -278,6 +278,38 @@ fn killed_under_load_it_leaves_nothing_behind() {
     world.stop();
 }
 
+/// What the kernel shows of a process: the bytes of the program's code that it has in memory.
+fn resident_code(pid: u32) -> u64 {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    let mut counts = false;
+    let mut total = 0;
+    for line in maps.lines() {
+        if let Some(size) = line.strip_prefix("Rss:").filter(|_| counts) {
+            total += size.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+        } else if line.contains('-') && line.split(' ').nth(1).is_some_and(|flags| flags.len() == 4) {
+            counts = line.contains(" r-xp ") && line.ends_with(program.to_str().unwrap());
+        }
+    }
+    total
+}
+
+#[test]
+fn an_idle_daemon_gives_memory_back() {
+    let world = World::start();
+    world.hull(&["run", "-d", "--name", "still", "busybox", "sleep", "1000"]).ok();
+    for _ in 0..2 {
+        let busy = resident_code(world.daemon_pid());
+        assert!(busy > 1 << 20, "{busy}");
+        eventually("the daemon gives its program's pages back", 60, || {
+            (resident_code(world.daemon_pid()) < busy / 2).then_some(())
+        });
+        assert_eq!(world.hull(&["exec", "still", "echo", "awake"]).ok(), "awake");
+    }
+    world.hull(&["rm", "-f", "still"]).ok();
+    world.stop();
+}
+
 #[test]
 fn the_daemon_may_open_many_files_and_containers_what_it_was_given() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -21,6 +21,7 @@
 mod config;
 mod facts;
 mod hosts;
+mod idle;
 mod listeners;
 mod lock;
 mod logging;
@@ -40,7 +41,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// How long connections may take to finish their request when the daemon leaves. Streams never end by themselves.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -124,11 +125,12 @@ async fn run(config: Config) -> Result<()> {
     for warning in services.facts.info.warnings.iter().flatten() {
         tracing::warn!("{warning}");
     }
-    let containers = services.containers.clone();
+    let (containers, events) = (services.containers.clone(), services.events.clone());
     let router = Arc::new(hull_api::router(services));
     let (leave, shutdown) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    let serving = Serving { router, shutdown, alive };
+    let connections = Arc::new(Notify::new());
+    let serving = Serving { router, shutdown, alive, connections: connections.clone() };
     let accepting: Vec<_> =
         sockets.into_iter().map(|socket| tokio::spawn(listeners::accept(socket, serving.clone()))).collect();
     drop(serving);
@@ -137,7 +139,10 @@ async fn run(config: Config) -> Result<()> {
     }
     tracing::info!("Daemon has completed initialization");
     notify("READY=1");
-    signals.leave().await;
+    tokio::select! {
+        () = signals.leave() => {}
+        () = idle::watch(&connections, &events) => {}
+    }
     tracing::info!("leaving; containers go on");
     notify("STOPPING=1");
     let _ = leave.send(true);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -163,6 +163,27 @@ pub struct Serving {
     pub shutdown: Shutdown,
     /// Held by each connection: the daemon waits until all are dropped.
     pub alive: mpsc::Sender<()>,
+    /// Told of each connection that comes or goes.
+    pub connections: Arc<Notify>,
+}
+
+/// A connection that is open.
+struct Present {
+    _alive: mpsc::Sender<()>,
+    connections: Arc<Notify>,
+}
+
+impl Present {
+    fn new(serving: &Serving) -> Self {
+        serving.connections.notify_one();
+        Self { _alive: serving.alive.clone(), connections: serving.connections.clone() }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.connections.notify_one();
+    }
 }
 
 /// Accepts connections until the daemon leaves, and then removes what it made.
@@ -186,20 +207,22 @@ pub async fn accept(listener: Listener, serving: Serving) {
 }
 
 async fn accept_one(listener: &Listener, serving: &Serving) -> io::Result<()> {
-    let Serving { router, shutdown, alive } = serving.clone();
+    let Serving { router, shutdown, .. } = serving.clone();
     match listener {
         Listener::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;
             let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
+            let present = Present::new(serving);
             tokio::spawn(async move {
                 hull_api::serve(stream, Hangup::new(Some(socket)), router, shutdown).await;
-                drop(alive);
+                drop(present);
             });
         }
         Listener::Tcp(listener, tls) => {
             let (stream, peer) = listener.accept().await?;
             let _ = stream.set_nodelay(true);
             let tls = tls.clone();
+            let present = Present::new(serving);
             tokio::spawn(async move {
                 match tls {
                     None => hull_api::serve(stream, Hangup::new(None), router, shutdown).await,
@@ -209,7 +232,7 @@ async fn accept_one(listener: &Listener, serving: &Serving) -> io::Result<()> {
                         Err(_) => tracing::info!("TLS handshake with {peer} took too long"),
                     },
                 }
-                drop(alive);
+                drop(present);
             });
         }
     }

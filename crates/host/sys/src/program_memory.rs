@@ -1,4 +1,4 @@
-//! Giving back the memory that the program's own code and constants take while it waits.
+//! Giving back memory while a program waits: that of its own code and constants, and what its allocator keeps.
 
 use std::ffi::{c_int, c_void};
 
@@ -10,6 +10,16 @@ pub fn forget_program_pages() {
     // SAFETY: `forget` has the type that dl_iterate_phdr wants and ignores the data pointer.
     unsafe {
         libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut());
+    }
+}
+
+/// Gives the kernel back what the C library's allocator keeps for later.
+pub fn trim_heap() {
+    // musl's keeps next to nothing.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the allocator's own locks and touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
@@ -40,6 +50,24 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _size: usize, _data: 
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn freed_memory_is_given_back() {
+        let resident = || {
+            let fields = std::fs::read_to_string("/proc/self/statm").unwrap();
+            fields.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
+        };
+        let mut blocks: Vec<Box<[u8]>> = (0..16 << 10).map(|_| vec![1; 1 << 10].into_boxed_slice()).collect();
+        // What stays is in use at the end, so that the allocator alone does not shrink.
+        let last = blocks.pop();
+        drop(blocks);
+        let before = resident();
+        super::trim_heap();
+        if cfg!(target_env = "gnu") {
+            assert!(resident() + (8 << 20) < before, "{before} before, {} after", resident());
+        }
+        drop(last);
+    }
+
     #[test]
     fn the_program_goes_on_after_it() {
         super::forget_program_pages();

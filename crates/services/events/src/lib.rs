@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //! * Events are published after the commit that they tell of, so who sees one finds what it says.
-//! * Publishing never waits: a subscriber who falls more than 4096 events behind loses the oldest.
+//! * Publishing never waits: a subscriber who falls more than 1024 events behind loses the oldest.
 //! * [`EventBus::subscribe_since`] gives every event once, in order: none is lost between backlog and stream.
 //!
 //! This crate must not know who filters by what: callers do.
@@ -17,13 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hull_api_types::EventMessage;
 use hull_types::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 /// How many past events are kept, as Docker does.
 pub const BACKLOG: usize = 256;
 
-// How far a subscriber may fall behind. A slot is a pointer: the channel costs 100 KiB at most.
-const CHANNEL: usize = 4096;
+// How far a subscriber may fall behind, as Docker has it. A slot is a pointer with a lock: the channel costs 32 KiB.
+const CHANNEL: usize = 1024;
 
 /// Where events are published and subscribed to. Clones are the same bus.
 #[derive(Clone)]
@@ -35,6 +35,7 @@ struct Inner {
     // Sending happens under this lock too: the order of the ring is the order of the channel.
     ring: Mutex<VecDeque<Arc<EventMessage>>>,
     sender: broadcast::Sender<Arc<EventMessage>>,
+    published: Notify,
 }
 
 impl EventBus {
@@ -42,7 +43,7 @@ impl EventBus {
     pub fn new() -> Self {
         let (sender, _) = broadcast::channel(CHANNEL);
         let ring = Mutex::new(VecDeque::with_capacity(BACKLOG));
-        Self { inner: Arc::new(Inner { ring, sender }) }
+        Self { inner: Arc::new(Inner { ring, sender, published: Notify::new() }) }
     }
 
     /// Publishes an event to every subscriber and keeps it in the backlog.
@@ -55,6 +56,12 @@ impl EventBus {
         ring.push_back(Arc::clone(&event));
         // An error says that nobody is subscribed now.
         let _ = self.inner.sender.send(event);
+        self.inner.published.notify_one();
+    }
+
+    /// Waits until an event is published that no earlier call told of. For one caller, who counts as no subscriber.
+    pub async fn published(&self) {
+        self.inner.published.notified().await;
     }
 
     /// The events from now on.
