@@ -197,40 +197,6 @@ fn routes_that_are_not_built_say_so() {
     }
     assert!(ask("GET", "/nope").ends_with(" 404"));
     assert!(ask("GET", "/services").ends_with(" 503"));
-    world.stop();
-}
-
-#[test]
-fn with_no_engine_the_client_starts_one() {
-    let world = World::bare(&[]);
-    // The usual places, empty and of this world alone.
-    world
-        .sh("mount -t tmpfs tmpfs /run && mkdir -p /var/lib/hull && mount -t tmpfs tmpfs /var/lib/hull")
-        .ok();
-    let hull = |words: &[&str]| {
-        let mut command = world.command(world.program(Client::Hull));
-        command.args(words);
-        world.run(command, None)
-    };
-    let first = hull(&["run", "--rm", "hello"]).expect_code(0);
-    assert!(first.stderr.contains("started the engine"), "{}", first.stderr);
-    assert!(first.stdout.contains("Hello from Hull"), "{}", first.stdout);
-    let second = hull(&["run", "--rm", "hello"]).expect_code(0);
-    assert_eq!(second.stderr, "", "it is said once");
-    assert_eq!(world.sh("stat -c %a /run/hull/hull.sock").ok(), "660");
-    let stock = world.sh("docker -H unix:///run/hull/hull.sock ps -aq");
-    assert_eq!(stock.ok(), "");
-    let pid = world.sh("cat /run/hull/hulld.pid").ok();
-    world.sh(&format!("kill {pid}")).ok();
-    eventually("the engine left", 10, || {
-        (world.sh(&format!("test -e /proc/{}", pid.trim())).code != 0).then_some(())
-    });
-    let refused = {
-        let mut command = world.command(world.program(Client::Hull));
-        command.env("HULL_NO_AUTOSTART", "1").arg("ps");
-        world.run(command, None)
-    };
-    assert!(refused.stderr.contains("Cannot connect to the Docker daemon"), "{}", refused.stderr);
     world.sh("umount /var/lib/hull && rmdir --ignore-fail-on-non-empty /var/lib/hull").ok();
 }
 
@@ -329,5 +295,68 @@ fn the_daemon_may_open_many_files_and_containers_what_it_was_given() {
     let asked = [&["run", "--rm", "--ulimit", "nofile=600:650", "busybox"], shown.as_slice()].concat();
     assert_eq!(world.hull(&asked).ok(), "600\n650");
     world.hull(&["rm", "-f", "still"]).ok();
+    world.stop();
+}
+
+#[test]
+fn settings_are_read_again_on_a_hangup() {
+    let world = World::start();
+    let file = world.directory().join("daemon.json");
+    let again = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let pid = rustix::process::Pid::from_raw(world.daemon_pid() as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    };
+    let info = || -> serde_json::Value {
+        serde_json::from_str(&world.docker(&["info", "-f", "{{json .}}"]).ok()).unwrap()
+    };
+    let run = |name: &str| world.hull(&["run", "--rm", "--runtime", name, "busybox", "echo", "ran"]);
+    assert_ne!(run("late").code, 0);
+    again(
+        r#"{"labels": ["tide=high"], "debug": true, "runtimes": {"late": {"path": "/usr/sbin/runc"}}, "bip": "10.9.0.1/24",
+            "max-concurrent-downloads": 7, "features": {"x": true}, "insecure-registries": ["1.2.3.4:5"], "default-shm-size": "32M"}"#,
+    );
+    eventually("the labels are new", 30, || (info()["Labels"][0] == "tide=high").then_some(()));
+    let now = info();
+    assert_eq!((&now["Debug"], &now["Runtimes"]["late"]["path"]), (&true.into(), &"/usr/sbin/runc".into()));
+    assert_eq!(now["RegistryConfig"]["IndexConfigs"]["1.2.3.4:5"]["Secure"], false);
+    assert_eq!(run("late").ok(), "ran");
+    let size = world.hull(&["run", "--rm", "busybox", "df", "-k", "/dev/shm"]).ok();
+    assert!(size.contains(" 32768 "), "{size}");
+    let line = "Reloaded configuration: {\"labels\":[\"tide=high\"],\"debug\":true,\"runtimes\":";
+    assert!(world.daemon_log().contains(line), "{}", world.daemon_log());
+    assert!(world.daemon_log().contains("bip changed: that waits until the daemon is started again"));
+
+    // What is wrong leaves everything as it is.
+    again(r#"{"labels": ["tide=low"], "#);
+    eventually("the fault is in the log", 30, || world.daemon_log().contains("invalid JSON").then_some(()));
+    assert_eq!((&info()["Labels"][0], run("late").code), (&"tide=high".into(), 0));
+
+    // What is no longer said goes back.
+    again("{}");
+    eventually("the labels are gone", 30, || info()["Labels"].as_array().unwrap().is_empty().then_some(()));
+    assert_eq!((&info()["Debug"], run("late").code == 0), (&false.into(), false));
+    let now = world.sh("date +%s.%N").ok();
+    let words =
+        ["events", "--since", "1h", "--until", &now, "--filter", "event=reload", "--format", "{{json .}}"];
+    let events = world.docker(&words).ok();
+    let events: Vec<serde_json::Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!((&events[0]["Type"], &events[0]["Actor"]["ID"]), (&"daemon".into(), &info()["ID"]));
+    let mut attributes = events[0]["Actor"]["Attributes"].as_object().unwrap().clone();
+    assert_eq!(attributes.remove("name"), Some(info()["Name"].clone()));
+    let runtimes = attributes.remove("runtimes").unwrap();
+    assert!(runtimes.as_str().unwrap().contains("late:/usr/sbin/runc"), "{runtimes}");
+    let cgroups = attributes.remove("default-cgroupns-mode").unwrap();
+    assert!(cgroups == "host" || cgroups == "private");
+    let expected = serde_json::json!({
+        "allow-nondistributable-artifacts": "[]", "debug": "true", "default-ipc-mode": "private",
+        "default-runtime": "hull", "default-shm-size": "33554432", "features": "map[x:true]",
+        "insecure-registries": "[\"1.2.3.4:5\"]", "labels": "[\"tide=high\"]", "live-restore": "true",
+        "max-concurrent-downloads": "7", "max-concurrent-uploads": "5", "max-download-attempts": "5",
+        "registry-mirrors": "[\"http://127.0.0.1:5000/\"]", "shutdown-timeout": "15"
+    });
+    assert_eq!(serde_json::Value::Object(attributes), expected);
     world.stop();
 }

@@ -44,7 +44,7 @@ use hull_image::Images;
 use hull_network::Networks;
 use hull_registry_client::Registry;
 use hull_volume::Volumes;
-use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the API speaks for. Handlers each get the part that they need.
 pub struct Services {
@@ -62,13 +62,14 @@ pub struct Services {
     pub events: EventBus,
     /// Registries, for what is asked of them alone.
     pub registry: Registry,
-    /// What the daemon knows about itself and its machine.
-    pub facts: Arc<Facts>,
+    /// What the daemon knows about itself and its machine, as it is now.
+    pub facts: watch::Receiver<Facts>,
 }
 
 /// The whole API over these services.
 pub fn router(services: Services) -> Router {
-    let headers = Headers::new(&services.facts.version.version, services.facts.info.experimental_build);
+    let facts = services.facts.borrow().clone();
+    let headers = Headers::new(&facts.version.version, facts.info.experimental_build);
     let mut router = Router::new(headers);
     handlers::register(&mut router, services);
     router

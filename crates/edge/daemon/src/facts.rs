@@ -28,7 +28,18 @@ fn build_time() -> &'static str {
 /// Gathers them. `id` is this engine's, `driver` the snapshot driver's name.
 pub fn gather(config: &Config, id: String, driver: &str, runtime_binary: &Path) -> Facts {
     let host = Host::read();
-    Facts { info: info(config, id, driver, runtime_binary, &host), version: version(config, &host) }
+    let mut info = info(config, id, driver, &host);
+    configure(&mut info, config, runtime_binary);
+    Facts { info, version: version(config, &host) }
+}
+
+/// Says what a configuration can change while the daemon runs.
+pub fn configure(info: &mut SystemInfo, config: &Config, runtime_binary: &Path) {
+    info.debug = config.debug;
+    info.labels = config.labels.clone();
+    info.registry_config = registry_config(config);
+    info.runtimes = runtimes(config, runtime_binary);
+    info.default_runtime = config.default_runtime.clone();
 }
 
 /// The machine.
@@ -127,7 +138,7 @@ impl Cgroups {
     }
 }
 
-fn info(config: &Config, id: String, driver: &str, runtime_binary: &Path, host: &Host) -> SystemInfo {
+fn info(config: &Config, id: String, driver: &str, host: &Host) -> SystemInfo {
     let cgroups = &host.cgroups;
     let cpu = cgroups.has("cpu");
     let forwarding = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1");
@@ -150,7 +161,6 @@ fn info(config: &Config, id: String, driver: &str, runtime_binary: &Path, host: 
         cpu_set: cgroups.has("cpuset"),
         pids_limit: cgroups.has("pids"),
         ipv4_forwarding: forwarding,
-        debug: config.debug,
         oom_kill_disable: cgroups.oom_kill_disable,
         logging_driver: config.log_driver.clone(),
         cgroup_driver: "cgroupfs".into(),
@@ -161,7 +171,6 @@ fn info(config: &Config, id: String, driver: &str, runtime_binary: &Path, host: 
         os_type: "linux".into(),
         architecture: host.machine.clone(),
         index_server_address: "https://index.docker.io/v1/".into(),
-        registry_config: registry_config(config),
         ncpu: host.processors,
         mem_total: host.memory,
         docker_root_dir: config.data_root.display().to_string(),
@@ -169,11 +178,8 @@ fn info(config: &Config, id: String, driver: &str, runtime_binary: &Path, host: 
         https_proxy: masked(&proxy(&config.https_proxy, "HTTPS_PROXY")),
         no_proxy: proxy(&config.no_proxy, "NO_PROXY"),
         name: host.name.clone(),
-        labels: config.labels.clone(),
         experimental_build: config.experimental,
         server_version: VERSION.into(),
-        runtimes: runtimes(config, runtime_binary),
-        default_runtime: config.default_runtime.clone(),
         swarm: SwarmInfo { local_node_state: "inactive".into(), ..SwarmInfo::default() },
         live_restore_enabled: true,
         init_binary: "docker-init".into(),

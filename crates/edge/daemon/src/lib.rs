@@ -26,6 +26,7 @@ mod listeners;
 mod lock;
 mod logging;
 mod options;
+mod reload;
 mod settings;
 mod storage;
 mod tls;
@@ -35,9 +36,10 @@ use anyhow::{Context, Result};
 use config::Config;
 use listeners::{Listener, Serving};
 use lock::{Lock, Pidfile};
+use logging::SetLevel;
+use reload::Source;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -70,13 +72,13 @@ fn start(words: impl Iterator<Item = String>) -> Result<()> {
         return Ok(());
     }
     let validate = line.settings.contains_key("validate");
-    let config = configure(line.settings)?;
+    let (config, source) = reload::configure(line.settings)?;
     if validate {
         writeln!(output, "configuration OK")?;
         return Ok(());
     }
     adopt_proxies(&config)?;
-    logging::start(&config);
+    let set_level = logging::start(&config);
     hull_sys::open_files::raise().context("raise the limit of open files")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -86,24 +88,13 @@ fn start(words: impl Iterator<Item = String>) -> Result<()> {
         .enable_all()
         .build()
         .context("start the async runtime")?;
-    let result = runtime.block_on(run(config));
+    let result = runtime.block_on(run(config, source, set_level));
     // Blocking work that still runs (a log being followed) must not hold the daemon up.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
 
-fn configure(mut flags: settings::Settings) -> Result<Config> {
-    let named = flags.remove("config-file");
-    let path =
-        named.as_ref().and_then(|path| path.as_str()).unwrap_or(config::DEFAULT_CONFIG_FILE).to_owned();
-    let path = Path::new(&path);
-    let file = settings::file(path, named.is_some())?;
-    let merged = settings::merge(flags, file, path)?;
-    settings::refuse_missing(&merged)?;
-    Ok(Config::new(&merged)?)
-}
-
-async fn run(config: Config) -> Result<()> {
+async fn run(mut config: Config, mut source: Source, set_level: SetLevel) -> Result<()> {
     let group = listeners::gid(config.group.as_deref())?;
     lock::directory(&config.exec_root, 0o710)?;
     std::os::unix::fs::chown(&config.exec_root, None, Some(group))
@@ -113,6 +104,7 @@ async fn run(config: Config) -> Result<()> {
     let _pidfile = Pidfile::write(&config.pidfile)?;
     // Signals first: one that comes early is not lost. Sockets next: who connects waits until the daemon is ready.
     let mut signals = Signals::new()?;
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let mut sockets: Vec<Listener> = Vec::new();
     for host in &config.hosts {
         sockets.extend(listeners::listen(host, config.tls.as_ref(), config.group.as_deref())?);
@@ -121,8 +113,8 @@ async fn run(config: Config) -> Result<()> {
         opened = wiring::open(&config) => opened,
         () = signals.leave() => return Ok(()),
     };
-    let services = opened.context("failed to start daemon")?;
-    for warning in services.facts.info.warnings.iter().flatten() {
+    let (services, running) = opened.context("failed to start daemon")?;
+    for warning in services.facts.borrow().info.warnings.iter().flatten() {
         tracing::warn!("{warning}");
     }
     let (containers, events) = (services.containers.clone(), services.events.clone());
@@ -139,8 +131,15 @@ async fn run(config: Config) -> Result<()> {
     }
     tracing::info!("Daemon has completed initialization");
     notify("READY=1");
+    let reloads = async {
+        while hangup.recv().await.is_some() {
+            reload::reload(&mut source, &mut config, &running);
+            set_level(&config);
+        }
+    };
     tokio::select! {
         () = signals.leave() => {}
+        () = reloads => {}
         () = idle::watch(&connections, &events) => {}
     }
     tracing::info!("leaving; containers go on");
@@ -180,7 +179,6 @@ fn adopt_proxies(config: &Config) -> Result<()> {
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
     user: tokio::signal::unix::Signal,
 }
 
@@ -190,7 +188,6 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
             user: listen(SignalKind::user_defined1())?,
         })
     }
@@ -201,9 +198,6 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: reading the configuration again is not available yet; restart the daemon, containers go on");
-                }
                 _ = self.user.recv() => tracing::info!("SIGUSR1: nothing to dump"),
             }
         }

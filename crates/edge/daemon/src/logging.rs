@@ -12,8 +12,11 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Starts it. Libraries are quieter than Hull: what they say at `debug` may hold what clients sent.
-pub fn start(config: &Config) {
+/// What takes another configuration's level.
+pub type SetLevel = Box<dyn Fn(&Config)>;
+
+/// Libraries are quieter than Hull: what they say at `debug` may hold what clients sent.
+fn filter(config: &Config) -> EnvFilter {
     let level = match config.log_level.as_str() {
         _ if config.debug => LevelFilter::DEBUG,
         "trace" => LevelFilter::TRACE,
@@ -22,15 +25,26 @@ pub fn start(config: &Config) {
         "error" | "fatal" | "panic" => LevelFilter::ERROR,
         _ => LevelFilter::INFO,
     };
-    let filter = EnvFilter::builder()
-        .parse_lossy(format!("{level},hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,h2=warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    EnvFilter::builder()
+        .parse_lossy(format!("{level},hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,h2=warn"))
+}
+
+/// Starts it.
+pub fn start(config: &Config) -> SetLevel {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
     // Where a log is running already (in tests) that one goes on.
-    let _ = if config.log_json {
-        log.event_format(JsonLines).try_init()
+    if config.log_json {
+        let log = log.event_format(JsonLines).with_env_filter(filter(config)).with_filter_reloading();
+        let handle = log.reload_handle();
+        let _ = log.try_init();
+        Box::new(move |config| drop(handle.reload(filter(config))))
     } else {
-        log.with_target(false).with_timer(Clock).try_init()
-    };
+        let log = log.with_target(false).with_timer(Clock);
+        let log = log.with_env_filter(filter(config)).with_filter_reloading();
+        let handle = log.reload_handle();
+        let _ = log.try_init();
+        Box::new(move |config| drop(handle.reload(filter(config))))
+    }
 }
 
 struct Clock;

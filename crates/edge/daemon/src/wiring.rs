@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::facts;
 use crate::storage;
 use anyhow::{Context, Result};
-use hull_api::Services;
+use hull_api::{Facts, Services};
+use hull_api_types::SystemInfo;
 use hull_build::{Builder, BuilderConfig, Cache};
 use hull_container::{Containers, ContainersConfig};
 use hull_content::Content;
@@ -16,10 +17,37 @@ use hull_store::Store;
 use hull_volume::Volumes;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The parts that a configuration reaches while the daemon runs.
+pub struct Running {
+    containers: Containers,
+    images: Images,
+    registry: Registry,
+    events: EventBus,
+    facts: watch::Sender<Facts>,
+    runtime_binary: PathBuf,
+}
+
+impl Running {
+    /// Gives them what can be changed of it; what `/info` says since then.
+    pub fn reconfigure(&self, config: &Config) -> SystemInfo {
+        let downloads = (config.max_concurrent_downloads, config.max_download_attempts);
+        self.containers.reconfigure(containers_config(config, self.runtime_binary.clone()));
+        self.images.set_limits(downloads.0, config.max_concurrent_uploads, downloads.1);
+        self.registry.reconfigure(registry_config(config));
+        self.facts.send_modify(|facts| facts::configure(&mut facts.info, config, &self.runtime_binary));
+        self.facts.borrow().info.clone()
+    }
+
+    /// Where events are published.
+    pub fn events(&self) -> &EventBus {
+        &self.events
+    }
+}
 
 /// Opens every service, the lowest first, and hands them to the API.
-pub async fn open(config: &Config) -> Result<Services> {
+pub async fn open(config: &Config) -> Result<(Services, Running)> {
     let runtime_binary = runtime_binary(config)?;
     let store = Store::open(&config.data_root.join("hull.db"))?;
     let events = EventBus::new();
@@ -38,8 +66,9 @@ pub async fn open(config: &Config) -> Result<Services> {
     let networks = Networks::open(networks_config(config), &store, events.clone())?;
     let volumes = Volumes::open(&config.data_root.join("volumes"), store.clone(), events.clone())?;
     let facts = facts::gather(config, engine_id(&config.data_root)?, snapshotter.name(), &runtime_binary);
+    let (sender, facts) = watch::channel(facts);
     let containers = Containers::open(
-        containers_config(config, runtime_binary),
+        containers_config(config, runtime_binary.clone()),
         store,
         images.clone(),
         snapshotter.clone(),
@@ -51,7 +80,15 @@ pub async fn open(config: &Config) -> Result<Services> {
     let places = BuilderConfig { root: config.data_root.join("build"), exec_root: config.exec_root.clone() };
     let builder =
         Builder::open(places, cache, images.clone(), containers.clone(), snapshotter, registry.clone())?;
-    Ok(Services { builder, containers, images, networks, volumes, events, registry, facts: Arc::new(facts) })
+    let running = Running {
+        containers: containers.clone(),
+        images: images.clone(),
+        registry: registry.clone(),
+        events: events.clone(),
+        facts: sender,
+        runtime_binary,
+    };
+    Ok((Services { builder, containers, images, networks, volumes, events, registry, facts }, running))
 }
 
 fn registry_config(config: &Config) -> hull_registry_client::Config {

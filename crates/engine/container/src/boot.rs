@@ -77,7 +77,7 @@ fn claim(engine: &Engine, spec: &ContainerSpec) {
 
 /// Ends what runs without a row: steps of builds that a killed daemon was at, and containers half created.
 async fn end_unowned(engine: &Engine) {
-    let folders = [engine.config.exec_root.join("containers"), engine.runtime_state()];
+    let folders = [engine.config().exec_root.join("containers"), engine.runtime_state()];
     let mut ids: Vec<String> = folders.iter().flat_map(|folder| entries(folder)).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -86,7 +86,7 @@ async fn end_unowned(engine: &Engine) {
             let _ = task.shutdown().await;
             task.deleted().await;
         }
-        let left = remove_leftovers(&engine.config.runtime_binary, &engine.runtime_state(), &id).await;
+        let left = remove_leftovers(&engine.config().runtime_binary, &engine.runtime_state(), &id).await;
         if let Err(error) = left {
             tracing::warn!(container = %id, %error, "cannot end what runs without a row");
         }
@@ -101,7 +101,8 @@ fn is_owned(engine: &Engine, id: &str) -> bool {
 /// Removes bundles, logs and snapshots without a row: a creation or removal that a crash interrupted.
 fn sweep(engine: &Engine) {
     let owned = |id: &str| is_owned(engine, id);
-    for folder in [engine.config.exec_root.join("containers"), engine.config.data_root.join("containers")] {
+    for folder in [engine.config().exec_root.join("containers"), engine.config().data_root.join("containers")]
+    {
         for id in entries(&folder).into_iter().filter(|id| is_full_id(id) && !owned(id)) {
             let path = folder.join(&id);
             let _ = rustix::mount::unmount(path.join("shm"), rustix::mount::UnmountFlags::DETACH);

@@ -414,6 +414,18 @@ impl Containers {
         self.engine.index().damaged.iter().map(|(id, reason)| (id.clone(), reason.clone())).collect()
     }
 
+    /// Takes from this configuration what a running daemon can change: the runtimes, and the defaults of containers
+    /// that are made from now on.
+    pub fn reconfigure(&self, new: ContainersConfig) {
+        self.engine.reconfigure(|config| {
+            config.runtimes = new.runtimes;
+            config.default_runtime = new.default_runtime;
+            config.default_shm_size = new.default_shm_size;
+            config.default_ipc_mode = new.default_ipc_mode;
+            config.default_cgroupns_mode = new.default_cgroupns_mode;
+        });
+    }
+
     /// The daemon leaves: supervisors end, containers go on.
     pub async fn shutdown(&self) {
         let handles: Vec<_> = self.engine.index().handles.values().cloned().collect();
@@ -421,7 +433,7 @@ impl Containers {
             handle.tell(Request::Leave).await;
         }
         // With no container left in it, the parent of their cgroups is nobody's.
-        if let Ok(parent) = Cgroup::load(&self.engine.config.cgroup_parent) {
+        if let Ok(parent) = Cgroup::load(&self.engine.config().cgroup_parent) {
             parent.remove_if_empty();
         }
     }

@@ -28,7 +28,7 @@ pub(crate) fn create(
     let image = engine.images.resolve(&wanted, platform.as_ref()).map_err(Error::service)?;
     let inherited = inherited(engine, request.host_config.volumes_from.as_deref().unwrap_or_default())?;
     let host = &engine.machine.host;
-    let mut plan = spec::plan(request, &image.config.config, inherited, &engine.config, host)?;
+    let mut plan = spec::plan(request, &image.config.config, inherited, &engine.config(), host)?;
     for mount in plan.mounts.iter().filter(|mount| mount.kind == MountKind::Bind && !mount.create_source) {
         bind_source(mount)?;
     }

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 /// The services that containers are made of, and the containers.
 pub(crate) struct Engine {
-    pub config: ContainersConfig,
+    config: RwLock<Arc<ContainersConfig>>,
     pub machine: Machine,
     pub store: Store,
     pub specs: Table<ContainerSpec>,
@@ -66,7 +66,7 @@ impl Engine {
         events: EventBus,
     ) -> Self {
         Self {
-            config,
+            config: RwLock::new(Arc::new(config)),
             machine: Machine::detect(),
             specs: store.table("containers"),
             states: store.table("container-states"),
@@ -81,6 +81,15 @@ impl Engine {
             accounts: Mutex::default(),
             filters: Mutex::default(),
         }
+    }
+
+    pub(crate) fn config(&self) -> Arc<ContainersConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the configuration; who reads it later sees that.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut ContainersConfig)) {
+        change(Arc::make_mut(&mut self.config.write().unwrap_or_else(PoisonError::into_inner)));
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -148,12 +157,12 @@ impl Engine {
 
     /// The bundle's directory.
     pub(crate) fn bundle(&self, id: &str) -> PathBuf {
-        self.config.exec_root.join("containers").join(id)
+        self.config().exec_root.join("containers").join(id)
     }
 
     /// What outlives a reboot: the log.
     pub(crate) fn home(&self, id: &str) -> PathBuf {
-        self.config.data_root.join("containers").join(id)
+        self.config().data_root.join("containers").join(id)
     }
 
     pub(crate) fn log_path(&self, id: &str) -> PathBuf {
@@ -161,13 +170,14 @@ impl Engine {
     }
 
     pub(crate) fn runtime_state(&self) -> PathBuf {
-        self.config.exec_root.join("runtime")
+        self.config().exec_root.join("runtime")
     }
 
     /// The cgroup's path.
     pub(crate) fn cgroup(&self, spec: &ContainerSpec) -> String {
         let asked = spec.host_config.resources.cgroup_parent.trim_matches('/');
-        let parent = if asked.is_empty() { self.config.cgroup_parent.trim_matches('/') } else { asked };
+        let config = self.config();
+        let parent = if asked.is_empty() { config.cgroup_parent.trim_matches('/') } else { asked };
         format!("/{parent}/{}", spec.id)
     }
 

@@ -172,7 +172,7 @@ async fn launch(
     let spec = &published.spec;
     let mut request = exec.request.clone();
     request.console_size = lock(&exec.progress).size.map(|(height, width)| [height, width]);
-    let config = &engine.config;
+    let config = &engine.config();
     let process = bundle::exec_process(
         spec,
         &request,

@@ -144,7 +144,8 @@ async fn run(
     let published = engine.published(&spec.id).map_err(|error| text(&error))?;
     let user = user_of(&published, task, "").await.map_err(|error| text(&error))?;
     let request = ExecCreateRequest { cmd: Some(check.command.clone()), ..ExecCreateRequest::default() };
-    let defaults = (engine.config.default_ulimits.as_slice(), engine.config.no_new_privileges);
+    let config = engine.config();
+    let defaults = (config.default_ulimits.as_slice(), config.no_new_privileges);
     let hostname = hostname_of(engine, spec);
     let process = bundle::exec_process(spec, &request, &user, &hostname, &engine.machine.grantable, defaults);
     let options = ExecOptions { exec_id: id.to_owned(), process, stdin: false, detach: false };

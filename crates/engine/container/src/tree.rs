@@ -240,7 +240,7 @@ fn mounted(engine: &Engine, spec: &ContainerSpec) -> Result<InRoot> {
     let failed = |what: &str| Error::io(format!("{what} for the files of container {}", spec.id));
     hull_sys::namespace::unshare(hull_sys::namespace::MOUNT).map_err(failed("make a mount namespace"))?;
     mount::set_root_propagation(Propagation::Private, true).map_err(failed("make mounts private"))?;
-    let place = engine.config.exec_root.join("containers");
+    let place = engine.config().exec_root.join("containers");
     std::fs::create_dir_all(&place).map_err(failed("make a directory"))?;
     let rootfs = engine.snapshotter.rootfs(&spec.id).map_err(Error::service)?;
     let tree = hull_sys::mount_rootfs(&rootfs, &engine.snapshotter.mounts(&rootfs));

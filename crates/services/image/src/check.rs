@@ -263,7 +263,7 @@ async fn fetch(images: &Images, digest: &Digest, users: &[Arc<Record>]) -> Resul
                 },
                 None => {
                     let wanted = described_in(images, record, digest);
-                    let attempts = images.config().max_download_attempts;
+                    let attempts = images.attempts();
                     download::fetch(&repository, images.content(), &wanted, attempts, images.downloading())
                         .await
                 }

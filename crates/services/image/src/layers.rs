@@ -183,7 +183,7 @@ async fn download(
             slots.acquire().await.map_err(|_| ImageError::Cancelled)?
         }
     };
-    let attempts = work.images.config().max_download_attempts;
+    let attempts = work.images.attempts();
     let wanted = &plan.blob;
     Download { repository, wanted, partial, attempts, slots, progress: Some(progress) }.run().await?;
     drop(slot);

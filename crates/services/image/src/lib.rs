@@ -50,6 +50,7 @@ mod remove;
 mod resolve;
 mod save;
 mod shared;
+mod slots;
 mod sources;
 mod sweep;
 mod unpack;
@@ -78,10 +79,11 @@ use hull_store::Store;
 use hull_types::oci::image::ImageConfig;
 use hull_types::{ChainId, Digest, ImageRef, Platform};
 use shared::{Holds, Keyed};
+use slots::Slots;
 use sources::Sources;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
@@ -159,8 +161,9 @@ struct Inner {
     keyed: Keyed,
     holds: Holds,
     sources: Sources,
-    downloading: Semaphore,
-    uploading: Semaphore,
+    downloading: Slots,
+    uploading: Slots,
+    attempts: AtomicU32,
     unpacking: Arc<Semaphore>,
     index: Mutex<()>,
     // Whether there may be layers that no image has: a pull failed, or a container kept them.
@@ -179,8 +182,9 @@ impl Images {
     ) -> Result<Self> {
         let sources = Sources::open(store.clone());
         let catalogue = Catalogue::open(store, &content, config.cached.clone())?;
-        let uploading = Semaphore::new(config.max_concurrent_uploads.max(1));
-        let downloading = Semaphore::new(config.max_concurrent_downloads.max(1));
+        let uploading = Slots::new(config.max_concurrent_uploads);
+        let downloading = Slots::new(config.max_concurrent_downloads);
+        let attempts = AtomicU32::new(config.max_download_attempts);
         // Unpacking is processor and disk: while some wait for the disk, as many others work.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
@@ -196,6 +200,7 @@ impl Images {
             sources,
             downloading,
             uploading,
+            attempts,
             unpacking: Arc::new(Semaphore::new((processors * 2).min(8))),
             index: Mutex::default(),
             orphans: AtomicBool::new(true),
@@ -204,6 +209,12 @@ impl Images {
         images.sweep();
         images.publish_index();
         Ok(images)
+    }
+    /// Takes these limits from now on: of layers that come, of layers that go, and of tries. What is under way goes on.
+    pub fn set_limits(&self, downloads: usize, uploads: usize, attempts: u32) {
+        self.inner.downloading.resize(downloads);
+        self.inner.uploading.resize(uploads);
+        self.inner.attempts.store(attempts, Ordering::Relaxed);
     }
     /// Pulls an image and returns its id. An error before the first message: nothing was sent, answer it with a
     /// status. An error after it belongs into the stream; the caller writes it. Dropping the future, or the

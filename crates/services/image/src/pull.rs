@@ -202,7 +202,7 @@ impl Pull<'_> {
         let bytes = match self.read(&wanted.digest, CONFIG_LIMIT).await {
             Ok(bytes) => bytes,
             Err(_) => {
-                let (content, attempts) = (self.images.content(), self.images.config().max_download_attempts);
+                let (content, attempts) = (self.images.content(), self.images.attempts());
                 download::fetch(repository, content, wanted, attempts, self.images.downloading()).await?;
                 self.read(&wanted.digest, CONFIG_LIMIT).await?
             }

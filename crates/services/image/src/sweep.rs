@@ -42,10 +42,13 @@ impl Images {
         &self.inner.holds
     }
     pub(crate) fn downloading(&self) -> &Semaphore {
-        &self.inner.downloading
+        self.inner.downloading.semaphore()
     }
     pub(crate) fn uploading(&self) -> &Semaphore {
-        &self.inner.uploading
+        self.inner.uploading.semaphore()
+    }
+    pub(crate) fn attempts(&self) -> u32 {
+        self.inner.attempts.load(Ordering::Relaxed)
     }
     pub(crate) fn sources(&self) -> &Sources {
         &self.inner.sources

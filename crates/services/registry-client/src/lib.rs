@@ -46,7 +46,7 @@ use endpoint::Endpoint;
 use hull_types::ImageRef;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use transport::{Incoming, Transport};
 
 /// How registries are reached.
@@ -98,7 +98,7 @@ impl fmt::Debug for Auth {
 /// Access to every registry. Cheap to clone; connections are shared among clones.
 #[derive(Clone)]
 pub struct Registry {
-    transport: Arc<Transport>,
+    transport: Arc<RwLock<Arc<Transport>>>,
 }
 
 /// Bytes on their way here, from [`Registry::fetch`].
@@ -123,13 +123,20 @@ impl Registry {
     /// one is installed already.
     pub fn new(config: Config) -> Self {
         install_crypto();
-        Self { transport: Arc::new(Transport::new(config)) }
+        Self { transport: Arc::new(RwLock::new(Arc::new(Transport::new(config)))) }
+    }
+    /// Reaches registries by this configuration from now on; what is under way ends by the old one.
+    pub fn reconfigure(&self, config: Config) {
+        *self.transport.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Transport::new(config));
+    }
+    fn transport(&self) -> Arc<Transport> {
+        self.transport.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
     /// The repository of `reference`, with these credentials.
     pub fn repository(&self, reference: &ImageRef, auth: Option<Auth>) -> Repository {
         let auth = auth.filter(|auth| !auth.is_empty());
         let scope = format!("repository:{}:pull", reference.path());
-        Repository::new(self.transport.clone(), reference.bare(), auth, scope)
+        Repository::new(self.transport(), reference.bare(), auth, scope)
     }
     /// The repository of `reference`, to push to. `sources` are repositories of the same registry that blobs may be
     /// mounted from.
@@ -139,15 +146,15 @@ impl Registry {
         for source in sources.iter().filter(|source| *source != reference.path()) {
             scope.push_str(&format!(" repository:{source}:pull"));
         }
-        Repository::new(self.transport.clone(), reference.bare(), auth, scope)
+        Repository::new(self.transport(), reference.bare(), auth, scope)
     }
     /// Gets what is at an address (`docker import URL`): its length where the server says it, and its bytes.
     pub async fn fetch(&self, url: &str) -> Result<Fetched, RegistryError> {
         let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(parsed) = parsed else { return Err(RegistryError::Address(url.into())) };
         let get = reqwest::Method::GET;
-        let response =
-            self.transport.send(get, parsed, Default::default(), None, &transport::Trust::default()).await?;
+        let trust = transport::Trust::default();
+        let response = self.transport().send(get, parsed, Default::default(), None, &trust).await?;
         let status = response.status().as_u16();
         if status >= 400 {
             return Err(RegistryError::Fetch { url: url.into(), status });
@@ -162,12 +169,12 @@ impl Registry {
         auth: Option<Auth>,
     ) -> Result<Vec<Found>, RegistryError> {
         let auth = auth.filter(|auth| !auth.is_empty());
-        search::search(&self.transport, term, limit, auth.as_ref()).await
+        search::search(&self.transport(), term, limit, auth.as_ref()).await
     }
     /// Checks credentials with `server` (as `docker login` names it). Returns the identity token to keep instead
     /// of the password, where the registry gives one.
     pub async fn login(&self, server: &str, auth: &Auth) -> Result<Option<String>, RegistryError> {
-        login::login(&self.transport, server, auth).await
+        login::login(&self.transport(), server, auth).await
     }
 }
 

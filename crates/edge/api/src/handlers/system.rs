@@ -17,9 +17,9 @@ use hull_network::Networks;
 use hull_types::Timestamp;
 use hull_volume::Volumes;
 use hyper::StatusCode;
-use std::sync::Arc;
+use tokio::sync::watch;
 
-/// What the daemon knows about itself and its machine when it starts. Counts and clocks are filled in by `/info`.
+/// What the daemon knows about itself and its machine. Counts and clocks are filled in by `/info`.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The answer of `/info`, without what changes.
@@ -28,7 +28,7 @@ pub struct Facts {
     pub version: SystemVersion,
 }
 
-type State = (Containers, Images, Volumes, EventBus, Arc<Facts>, Builder);
+type State = (Containers, Images, Volumes, EventBus, Builder);
 
 pub fn register(
     router: &mut Router,
@@ -36,11 +36,10 @@ pub fn register(
     images: &Images,
     volumes: &Volumes,
     events: &EventBus,
-    facts: &Arc<Facts>,
+    facts: &watch::Receiver<Facts>,
     builder: &Builder,
 ) {
-    let state =
-        (containers.clone(), images.clone(), volumes.clone(), events.clone(), facts.clone(), builder.clone());
+    let state = (containers.clone(), images.clone(), volumes.clone(), events.clone(), builder.clone());
     router.add("GET /_ping", &(), |(), _| async { ping("OK") });
     router.add("HEAD /_ping", &(), |(), _| async { ping("") });
     router.add("GET /version", facts, version);
@@ -51,7 +50,7 @@ pub fn register(
 }
 
 /// What `/info` looks at.
-type Counted = (Containers, Images, Networks, EventBus, Arc<Facts>);
+type Counted = (Containers, Images, Networks, EventBus, watch::Receiver<Facts>);
 
 pub fn register_info(
     router: &mut Router,
@@ -59,7 +58,7 @@ pub fn register_info(
     images: &Images,
     networks: &Networks,
     events: &EventBus,
-    facts: &Arc<Facts>,
+    facts: &watch::Receiver<Facts>,
 ) {
     let state = (containers.clone(), images.clone(), networks.clone(), events.clone(), facts.clone());
     router.add("GET /info", &state, info);
@@ -80,14 +79,15 @@ fn ping(text: &'static str) -> Outcome {
         .try_fold(Reply::Response(response), |reply, (name, value)| with_header(reply, name, value))
 }
 
-async fn version(facts: Arc<Facts>, call: Call) -> Outcome {
-    call.shape().json(&facts.version)
+async fn version(facts: watch::Receiver<Facts>, call: Call) -> Outcome {
+    call.shape().json(&facts.borrow().version)
 }
 
 async fn info((containers, images, networks, events, facts): Counted, call: Call) -> Outcome {
     let counts = containers.counts();
     let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count());
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, |entries| entries.count());
+    let known = facts.borrow().info.clone();
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let info = SystemInfo {
         containers: number(counts.running + counts.paused + counts.stopped),
@@ -100,12 +100,12 @@ async fn info((containers, images, networks, events, facts): Counted, call: Call
         n_events_listener: number(events.subscribers()),
         system_time: Timestamp::now().to_string(),
         firewall_backend: Some(blocking(move || Ok::<_, hull_network::Error>(networks.firewall())).await?),
-        ..facts.info.clone()
+        ..known
     };
     call.shape().json(&info)
 }
 
-async fn disk_usage((containers, images, volumes, _, _, builder): State, call: Call) -> Outcome {
+async fn disk_usage((containers, images, volumes, _, builder): State, call: Call) -> Outcome {
     let known = ["container", "image", "volume", "build-cache"];
     let types: Vec<&str> = call.query.all("type").collect();
     if let Some(unknown) = types.iter().find(|kind| !known.contains(kind)) {

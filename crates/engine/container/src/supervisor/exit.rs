@@ -142,7 +142,7 @@ impl Supervisor {
 
     /// Removes what a killed shim left.
     async fn sweep(&mut self) {
-        let (program, root) = (&self.engine.config.runtime_binary, self.engine.runtime_state());
+        let (program, root) = (&self.engine.config().runtime_binary, self.engine.runtime_state());
         if let Err(error) = remove_leftovers(program, &root, &self.spec.id).await {
             tracing::warn!(container = %self.spec.id, %error, "cannot remove what a killed shim left");
         }

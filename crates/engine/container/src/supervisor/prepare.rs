@@ -41,7 +41,7 @@ pub(super) fn prepare(engine: &Engine, spec: &ContainerSpec) -> Result<Prepared>
     let user = first_user(engine, spec, &rootfs, &layers)?;
     make_working_directory(spec, &rootfs, &layers)?;
     let security = spec::parse_security_options(&spec.host_config)?;
-    let foreign = spec::runtime_of(&spec.host_config.runtime, &engine.config)?.is_some();
+    let foreign = spec::runtime_of(&spec.host_config.runtime, &engine.config())?.is_some();
     let mut held = Held { by_path: foreign, layers, ..Held::default() };
     let mounts = spec.mounts.iter().map(|mount| resolve_mount(engine, spec, mount, &user, &mut held));
     Ok(Prepared {
@@ -279,7 +279,7 @@ pub(super) fn filter(
         SeccompChoice::Default if host.privileged => return Ok(None),
         SeccompChoice::Profile(text) => Some(text.clone()),
         SeccompChoice::BuiltIn => None,
-        SeccompChoice::Default => match &engine.config.seccomp_profile {
+        SeccompChoice::Default => match &engine.config().seccomp_profile {
             None => None,
             Some(path) if path.as_os_str() == "unconfined" => return Ok(None),
             Some(path) if path.as_os_str() == "builtin" => None,

@@ -288,7 +288,7 @@ pub(super) fn write_bundle(
         resolver: attachment.resolver.clone(),
         no_pivot: false,
     };
-    Ok(SpawnOptions { runtime_binary: engine.config.runtime_binary.clone(), create, layers })
+    Ok(SpawnOptions { runtime_binary: engine.config().runtime_binary.clone(), create, layers })
 }
 
 fn resolved(
@@ -307,7 +307,7 @@ fn resolved(
         None => join_other(engine, spec, &host.network_mode, "network", "net")?,
     };
     let pid = join_other(engine, spec, &host.pid_mode, "PID", "pid")?;
-    let init = host.init.unwrap_or(engine.config.init) && pid == Join::Own;
+    let init = host.init.unwrap_or(engine.config().init) && pid == Join::Own;
     Ok(Resolved {
         user: prepared.user,
         namespaces: NamespacePlan {
@@ -326,11 +326,11 @@ fn resolved(
         security: prepared.security,
         grantable: engine.machine.grantable.clone(),
         masked_here: engine.machine.masked.clone(),
-        default_ulimits: engine.config.default_ulimits.clone(),
-        no_new_privileges: engine.config.no_new_privileges,
+        default_ulimits: engine.config().default_ulimits.clone(),
+        no_new_privileges: engine.config().no_new_privileges,
         cgroups_path: engine.cgroup(spec),
         link_environment: links::environment(engine, spec)?,
-        init: init.then(|| engine.config.runtime_binary.clone()),
+        init: init.then(|| engine.config().runtime_binary.clone()),
         console_size: console,
     })
 }
@@ -357,12 +357,12 @@ fn network_files(
 }
 
 fn runtime_kind(engine: &Engine, spec: &ContainerSpec) -> Result<RuntimeKind> {
-    Ok(match spec::runtime_of(&spec.host_config.runtime, &engine.config)? {
+    Ok(match spec::runtime_of(&spec.host_config.runtime, &engine.config())? {
         None => RuntimeKind::Hull,
         Some(runtime) => RuntimeKind::Command {
             path: runtime.path.clone(),
             options: runtime.args.clone(),
-            root: engine.config.exec_root.join("runtime-command").join(&spec.host_config.runtime),
+            root: engine.config().exec_root.join("runtime-command").join(&spec.host_config.runtime),
         },
     })
 }

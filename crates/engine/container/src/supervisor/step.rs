@@ -66,7 +66,7 @@ async fn clean_up(engine: Arc<Engine>, id: String, task: Option<Task>, keep_snap
         }
         task.deleted().await;
         if task.exit().is_none_or(|exit| exit.lost) {
-            let left = remove_leftovers(&engine.config.runtime_binary, &engine.runtime_state(), &id).await;
+            let left = remove_leftovers(&engine.config().runtime_binary, &engine.runtime_state(), &id).await;
             if let Err(error) = left {
                 tracing::warn!(step = %id, %error, "cannot remove what a step of a build left");
             }
@@ -131,7 +131,7 @@ fn spec_of(engine: &Engine, step: Step) -> Result<(ContainerSpec, Vec<crate::bun
     }
     let request = ContainerCreateRequest { config, host_config, ..Default::default() };
     let planned =
-        spec::plan(request, &Execution::default(), Vec::new(), &engine.config, &engine.machine.host)?;
+        spec::plan(request, &Execution::default(), Vec::new(), &engine.config(), &engine.machine.host)?;
     let mut config = planned.config;
     if config.hostname.is_empty() {
         config.hostname = match planned.host_config.network_mode.as_str() {

@@ -48,7 +48,7 @@ impl Supervisor {
         if self.phase() == Phase::Paused {
             let _ = task.resume().await;
         }
-        let seconds = timeout.or(self.spec.config.stop_timeout).unwrap_or(self.engine.config.stop_timeout);
+        let seconds = timeout.or(self.spec.config.stop_timeout).unwrap_or(self.engine.config().stop_timeout);
         if let Ok(seconds) = u64::try_from(seconds) {
             let at = Instant::now() + Duration::from_secs(seconds.min(u64::from(u32::MAX)));
             self.kill_at = Some(self.kill_at.map_or(at, |known| known.min(at)));
