@@ -197,6 +197,49 @@ fn routes_that_are_not_built_say_so() {
     }
     assert!(ask("GET", "/nope").ends_with(" 404"));
     assert!(ask("GET", "/services").ends_with(" 503"));
+    // Checkpoints are one of Docker's experiments.
+    let answer = ask("POST", "/containers/x/checkpoints");
+    assert!(answer.contains("experimental feature is disabled") && answer.ends_with(" 501"), "{answer}");
+    let answer = ask("POST", "/containers/x/start?checkpoint=c");
+    assert!(answer.contains("only supported in experimental mode") && answer.ends_with(" 400"), "{answer}");
+    let refused = world.docker(&["checkpoint", "ls", "x"]);
+    assert!(
+        refused.stderr.contains("is only supported on a Docker daemon with experimental features enabled")
+    );
+    world.stop();
+}
+
+#[test]
+fn with_no_engine_the_client_starts_one() {
+    let world = World::bare(&[]);
+    // The usual places, empty and of this world alone.
+    world
+        .sh("mount -t tmpfs tmpfs /run && mkdir -p /var/lib/hull && mount -t tmpfs tmpfs /var/lib/hull")
+        .ok();
+    let hull = |words: &[&str]| {
+        let mut command = world.command(world.program(Client::Hull));
+        command.args(words);
+        world.run(command, None)
+    };
+    let first = hull(&["run", "--rm", "hello"]).expect_code(0);
+    assert!(first.stderr.contains("started the engine"), "{}", first.stderr);
+    assert!(first.stdout.contains("Hello from Hull"), "{}", first.stdout);
+    let second = hull(&["run", "--rm", "hello"]).expect_code(0);
+    assert_eq!(second.stderr, "", "it is said once");
+    assert_eq!(world.sh("stat -c %a /run/hull/hull.sock").ok(), "660");
+    let stock = world.sh("docker -H unix:///run/hull/hull.sock ps -aq");
+    assert_eq!(stock.ok(), "");
+    let pid = world.sh("cat /run/hull/hulld.pid").ok();
+    world.sh(&format!("kill {pid}")).ok();
+    eventually("the engine left", 10, || {
+        (world.sh(&format!("test -e /proc/{}", pid.trim())).code != 0).then_some(())
+    });
+    let refused = {
+        let mut command = world.command(world.program(Client::Hull));
+        command.env("HULL_NO_AUTOSTART", "1").arg("ps");
+        world.run(command, None)
+    };
+    assert!(refused.stderr.contains("Cannot connect to the Docker daemon"), "{}", refused.stderr);
     world.sh("umount /var/lib/hull && rmdir --ignore-fail-on-non-empty /var/lib/hull").ok();
 }
 

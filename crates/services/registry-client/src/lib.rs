@@ -153,13 +153,14 @@ impl Registry {
         let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(parsed) = parsed else { return Err(RegistryError::Address(url.into())) };
         let get = reqwest::Method::GET;
-        let trust = transport::Trust::default();
-        let response = self.transport().send(get, parsed, Default::default(), None, &trust).await?;
+        let transport = self.transport();
+        let response =
+            transport.send(get, parsed, Default::default(), None, &transport::Trust::default()).await?;
         let status = response.status().as_u16();
         if status >= 400 {
             return Err(RegistryError::Fetch { url: url.into(), status });
         }
-        Ok(Fetched { length: response.content_length(), body: self.transport.incoming(response) })
+        Ok(Fetched { length: response.content_length(), body: transport.incoming(response) })
     }
     /// Searches an index (`docker search`): Docker's, or that of the registry which the term begins with.
     pub async fn search(

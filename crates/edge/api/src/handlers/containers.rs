@@ -35,7 +35,7 @@ const LIST_FILTERS: [&str; 16] = [
 ];
 const PRUNE_FILTERS: [&str; 3] = ["label", "label!", "until"];
 
-pub fn register(router: &mut Router, containers: &Containers) {
+pub fn register(router: &mut Router, containers: &Containers, experimental: bool) {
     router.add("POST /commit", containers, commit);
     router.add("GET /containers/json", containers, list);
     router.add("POST /containers/create", containers, create);
@@ -43,7 +43,7 @@ pub fn register(router: &mut Router, containers: &Containers) {
     router.add("GET /containers/{name}/json", containers, inspect);
     router.add("GET /containers/{name}/top", containers, top);
     router.add("GET /containers/{name}/changes", containers, changes);
-    router.add("POST /containers/{name}/start", containers, start);
+    router.add("POST /containers/{name}/start", &(containers.clone(), experimental), start);
     router.add("POST /containers/{name}/stop", containers, stop);
     router.add("POST /containers/{name}/restart", containers, restart);
     router.add("POST /containers/{name}/kill", containers, kill);
@@ -95,7 +95,7 @@ async fn changes(containers: Containers, call: Call) -> Outcome {
     call.shape().json(&containers.changes(call.name()).await?)
 }
 
-async fn start(containers: Containers, call: Call) -> Outcome {
+async fn start((containers, experimental): (Containers, bool), call: Call) -> Outcome {
     // Clients before 1.22 sent the host configuration here; `{}` and `null` are let through.
     let length = call.body.as_ref().map_or(Some(0), |body| body.size_hint().exact());
     if length.is_none_or(|length| length > 7) {
@@ -104,6 +104,9 @@ async fn start(containers: Containers, call: Call) -> Outcome {
         ));
     }
     if call.query.text("checkpoint").is_some() {
+        if !experimental {
+            return Err(Failure::invalid("checkpoint is only supported in experimental mode"));
+        }
         return Err(Failure::new(
             Kind::NotImplemented,
             "starting from a checkpoint is not available in Hull yet",

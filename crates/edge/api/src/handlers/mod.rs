@@ -28,12 +28,13 @@ pub fn register(router: &mut Router, services: Services) {
     system::register(router, &containers, &images, &volumes, &events, &facts, &builder);
     system::register_info(router, &containers, &images, &networks, &events, &facts);
     events::register(router, &events);
-    containers::register(router, &containers);
+    let experimental = facts.borrow().info.experimental_build;
+    containers::register(router, &containers, experimental);
     streams::register(router, &containers);
     archive::register(router, &containers);
     exec::register(router, &containers);
     build::register(router, &builder);
-    unbuilt::register(router);
+    unbuilt::register(router, experimental);
     image_archives::register(router, &images, &registry);
     push::register(router, &images);
     search::register(router, &registry);

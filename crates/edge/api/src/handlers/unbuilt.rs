@@ -10,10 +10,6 @@ use serde_json::json;
 const NOT_BUILT: &[&str] = &[
     "POST /session",
     "POST /grpc",
-    "GET /containers/{name}/attach/ws",
-    "GET /containers/{name}/checkpoints",
-    "POST /containers/{name}/checkpoints",
-    "DELETE /containers/{name}/checkpoints/{checkpoint}",
     "POST /swarm/init",
     "POST /swarm/join",
     "GET /plugins/privileges",
@@ -29,6 +25,13 @@ const NOT_BUILT: &[&str] = &[
     "GET /debug/pprof/",
     "GET /debug/pprof/{name:.*}",
     "GET /metrics",
+];
+
+/// Docker has them where the daemon is told `--experimental` only.
+const EXPERIMENTAL: &[&str] = &[
+    "GET /containers/{name}/checkpoints",
+    "POST /containers/{name}/checkpoints",
+    "DELETE /containers/{name}/checkpoints/{checkpoint}",
 ];
 
 const MANAGERS_ONLY: &[&str] = &[
@@ -62,9 +65,16 @@ const MANAGERS_ONLY: &[&str] = &[
 
 const MEMBERS_ONLY: &[&str] = &["POST /swarm/leave", "POST /swarm/unlock"];
 
-pub fn register(router: &mut Router) {
+pub fn register(router: &mut Router, experimental: bool) {
     for route in NOT_BUILT {
         router.add(route, &(), not_built);
+    }
+    for route in EXPERIMENTAL {
+        if experimental {
+            router.add(route, &(), not_built);
+        } else {
+            router.add(route, &(), not_enabled);
+        }
     }
     for route in MANAGERS_ONLY {
         router.add(route, &(), no_manager);
@@ -80,6 +90,11 @@ pub fn register(router: &mut Router) {
 async fn not_built((): (), call: Call) -> Outcome {
     let route = call.route.replace(":.*}", "}");
     Err(Failure::new(Kind::NotImplemented, format!("{route} is not available in Hull yet")))
+}
+
+async fn not_enabled((): (), _: Call) -> Outcome {
+    let text = "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it.";
+    Err(Failure::new(Kind::NotImplemented, text))
 }
 
 async fn no_manager((): (), _: Call) -> Outcome {
