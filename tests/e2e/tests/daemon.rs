@@ -403,3 +403,38 @@ fn settings_are_read_again_on_a_hangup() {
     assert_eq!(serde_json::Value::Object(attributes), expected);
     world.stop();
 }
+
+#[test]
+fn times_are_in_the_clients_zone() {
+    let world = World::start();
+    world.hull(&["run", "--name", "still", "busybox", "echo", "said"]).ok();
+    let on = |client: Client, words: &[&str]| {
+        let mut command = world.client_command(client, words);
+        command.env("TZ", "America/New_York");
+        world.run(command, None).ok()
+    };
+    // In New York it is some hours earlier: what is said without zone is a time there.
+    let mut command = world.command("date");
+    command.env("TZ", "America/New_York").args(["-d", "1 hour ago", "+%Y-%m-%dT%H:%M:%S"]);
+    let before = world.run(command, None).ok();
+    let mut command = world.command("date");
+    command.env("TZ", "America/New_York").args(["-d", "1 hour", "+%Y-%m-%dT%H:%M:%S"]);
+    let after = world.run(command, None).ok();
+    let now = world.sh("date +%s.%N").ok();
+    for words in [
+        vec!["ps", "-a", "--format", "{{.CreatedAt}}"],
+        vec!["images", "--format", "{{.CreatedAt}}"],
+        vec!["history", "--human=false", "busybox"],
+        vec!["history", "--format", "{{.CreatedAt}}", "busybox"],
+        vec!["events", "--since", &before, "--until", &now],
+        vec!["logs", "--since", &before, "still"],
+        vec!["logs", "--since", &after, "still"],
+        vec!["logs", "-t", "--until", &before, "still"],
+    ] {
+        assert_eq!(on(Client::Hull, &words), on(Client::Docker, &words), "{words:?}");
+    }
+    assert_eq!(on(Client::Hull, &["logs", "--since", &before, "still"]), "said");
+    assert_eq!(on(Client::Hull, &["logs", "--since", &after, "still"]), "");
+    world.hull(&["rm", "still"]).ok();
+    world.stop();
+}

@@ -1,6 +1,7 @@
 //! Durations and times as people write and read them (Go's `time.ParseDuration`, Docker's `units.HumanDuration`).
 
 use crate::matches::go_quoted;
+use hull_sys::local_time::Zone;
 use hull_types::Timestamp;
 
 const SECOND: i64 = 1_000_000_000;
@@ -88,18 +89,23 @@ pub fn ago(created: i64) -> String {
     format!("{} ago", human(Timestamp::now().seconds - created))
 }
 
-/// A time as Go shows it: `2026-11-20 21:34:00.5 +0000 UTC`.
+/// A time that came in UTC as Go shows it: `2026-11-20 21:34:00.5 +0000 UTC`.
 pub fn go_timestamp(time: Timestamp) -> String {
     format!("{} +0000 UTC", time.to_string().trim_end_matches('Z').replacen('T', " ", 1))
 }
 
-/// A second of the epoch as Go shows a time: `2026-11-20 21:34:00 +0000 UTC`.
+/// A second of the epoch as Go shows it in the local zone: `2026-11-20 22:34:00 +0100 CET`.
 pub fn go_time(seconds: i64) -> String {
-    go_timestamp(Timestamp { seconds, nanoseconds: 0 })
+    go_time_in(&Zone::at(seconds), seconds)
+}
+
+fn go_time_in(zone: &Zone, seconds: i64) -> String {
+    let shown = zone.clock(Timestamp { seconds, nanoseconds: 0 }).to_string();
+    format!("{} {} {}", shown.trim_end_matches('Z').replacen('T', " ", 1), zone.hours(""), zone.name)
 }
 
 /// What `--since` and `--until` take: a duration before `now`, seconds of the epoch with a fraction, or a time with
-/// as much of date, time and zone as is given. As seconds with nanoseconds, the API's form.
+/// as much of date, time and zone as is given; without zone it is the local one of `now`. As seconds with nanoseconds, the API's form.
 pub fn timestamp(text: &str, now: Timestamp) -> Result<String, String> {
     if text.is_empty() || text == "0" {
         return Ok(text.into());
@@ -108,7 +114,7 @@ pub fn timestamp(text: &str, now: Timestamp) -> Result<String, String> {
         let at = Timestamp::from_unix_nanoseconds(now.unix_nanoseconds() - i128::from(before));
         return Ok(shown(at));
     }
-    if let Some(time) = dated(text) {
+    if let Some(time) = dated(text, &Zone::at(now.seconds)) {
         return Ok(shown(time));
     }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -124,14 +130,14 @@ fn shown(time: Timestamp) -> String {
 }
 
 /// `2006-01-02`, `2006-01-02T15`, `…:04`, `…:05`, with or without a zone.
-fn dated(text: &str) -> Option<Timestamp> {
+fn dated(text: &str, local: &Zone) -> Option<Timestamp> {
     if text.len() < 10 || text.as_bytes().get(4) != Some(&b'-') {
         return None;
     }
     let (date, rest) = text.split_at_checked(10)?;
     let (time, zone) = match rest.find(['Z', '+', '-']) {
-        Some(at) => rest.split_at(at),
-        None => (rest, "Z"),
+        Some(at) => (&rest[..at], rest[at..].to_owned()),
+        None => (rest, local.hours(":")),
     };
     let time = match time.len() {
         0 => "T00:00:00".to_owned(),
@@ -191,6 +197,20 @@ mod tests {
         assert_eq!(timestamp("2023-11-14", now).unwrap(), "1699920000.000000000");
         assert_eq!(timestamp("2023-11-14T22:13:20+01:00", now).unwrap(), "1699996400.000000000");
         assert!(timestamp("foo", now).is_err());
-        assert_eq!(go_time(1_700_000_000), "2023-11-14 22:13:20 +0000 UTC");
+    }
+
+    #[test]
+    fn the_local_zone_goes_for_times_without_one() {
+        let zone = Zone { offset: -18_000, name: "EST".into() };
+        assert_eq!(go_time_in(&zone, 1_700_000_000), "2023-11-14 17:13:20 -0500 EST");
+        for (text, seconds) in [
+            ("2023-11-14T17:13:20", 1_700_000_000),
+            ("2023-11-14T17:13:20Z", 1_699_982_000),
+            ("2023-11-14T17:13:20-05:00", 1_700_000_000),
+            ("2023-11-14", 1_699_938_000),
+            ("2023-11-14T01:30", 1_699_943_400),
+        ] {
+            assert_eq!(dated(text, &zone).unwrap().seconds, seconds, "{text}");
+        }
     }
 }

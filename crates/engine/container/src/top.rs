@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use hull_api_types::ContainerTopResponse;
+use hull_sys::local_time::Zone;
+use hull_types::Timestamp;
 use std::collections::HashMap;
 use std::fs;
 use std::process::Stdio;
@@ -65,7 +67,7 @@ fn fields_of(line: &str, count: usize) -> Vec<String> {
 fn native(pids: &[i32]) -> ContainerTopResponse {
     let users = users(&fs::read_to_string("/etc/passwd").unwrap_or_default());
     let boot = boot_time(&fs::read_to_string("/proc/stat").unwrap_or_default());
-    let now = hull_types::Timestamp::now().seconds.max(0) as u64;
+    let now = Timestamp::now().seconds.max(0) as u64;
     let mut pids = pids.to_vec();
     pids.sort_unstable();
     let processes = pids.iter().filter_map(|pid| row(*pid, &users, boot, now)).collect();
@@ -110,7 +112,7 @@ fn row(pid: i32, users: &HashMap<u32, String>, boot: u64, now: u64) -> Option<Ve
         pid.to_string(),
         process.parent.to_string(),
         (used * 100 / lived).min(99).to_string(),
-        start_text(started, now),
+        start_text(local(started), local(now)),
         terminal(process.terminal),
         format!("{:02}:{:02}:{:02}", used / 3600, used / 60 % 60, used % 60),
         command,
@@ -142,16 +144,26 @@ impl<'a> Process<'a> {
     }
 }
 
-/// `14:05` today, `Nov19` before (UTC).
-fn start_text(started: u64, now: u64) -> String {
+fn local(seconds: u64) -> Timestamp {
+    let time = Timestamp { seconds: seconds as i64, nanoseconds: 0 };
+    Zone::at(time.seconds).clock(time)
+}
+
+/// `14:05` today, `Nov19` on other days of this year, `2025` before: two local times.
+fn start_text(started: Timestamp, now: Timestamp) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let day = started % 86_400;
-    if now.saturating_sub(started) < 86_400 {
-        return format!("{:02}:{:02}", day / 3600, day / 60 % 60);
+    let (year, month, date) = started.date();
+    match now.date() {
+        today if today == (year, month, date) => {
+            let second = started.seconds.rem_euclid(86_400);
+            format!("{:02}:{:02}", second / 3600, second / 60 % 60)
+        }
+        (this, ..) if this == year => {
+            format!("{}{date:02}", MONTHS.get(month.saturating_sub(1) as usize).unwrap_or(&"???"))
+        }
+        _ => year.to_string(),
     }
-    let (_, month, date) = hull_types::Timestamp { seconds: started as i64, nanoseconds: 0 }.date();
-    format!("{}{date:02}", MONTHS.get(month.saturating_sub(1) as usize).unwrap_or(&"???"))
 }
 
 fn terminal(number: i32) -> String {
@@ -176,6 +188,20 @@ mod tests {
         assert_eq!(top.titles, ["PID", "COMMAND"]);
         assert_eq!(top.processes, [["7", "sh -c a  b"]]);
         assert_eq!(select("A B\n", &[]).unwrap_err().to_string(), "Couldn't find PID field in ps output");
+    }
+
+    #[test]
+    fn start_times_are_as_of_ps() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        for (started, text) in [
+            ("2026-11-20T00:00:00Z", "00:00"),
+            ("2026-11-20T14:05:59Z", "14:05"),
+            ("2026-11-19T23:59:00Z", "Nov19"),
+            ("2026-01-02T14:05:59Z", "Jan02"),
+            ("2025-12-31T14:05:59Z", "2025"),
+        ] {
+            assert_eq!(start_text(time(started), time("2026-11-20T14:06:00Z")), text);
+        }
     }
 
     #[test]

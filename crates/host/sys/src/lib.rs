@@ -25,6 +25,7 @@ pub mod event_descriptor;
 pub mod filter;
 pub mod fork;
 pub mod in_root;
+pub mod local_time;
 pub mod memory_policy;
 pub mod mount;
 pub mod namespace;

@@ -98,7 +98,7 @@ async fn info((containers, images, networks, events, facts): Counted, call: Call
         n_fd: number(descriptors),
         n_goroutines: number(threads),
         n_events_listener: number(events.subscribers()),
-        system_time: Timestamp::now().to_string(),
+        system_time: hull_sys::local_time::rfc3339(Timestamp::now()),
         firewall_backend: Some(blocking(move || Ok::<_, hull_network::Error>(networks.firewall())).await?),
         ..known
     };

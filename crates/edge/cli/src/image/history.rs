@@ -8,6 +8,7 @@ use crate::session::Session;
 use crate::{duration, list};
 use hull_api_types::HistoryItem;
 use hull_client::Method;
+use hull_sys::local_time::rfc3339;
 use hull_types::{Timestamp, short_id, size};
 use serde_json::{Value, json};
 
@@ -54,7 +55,7 @@ async fn history(session: &Session, matches: &Matches) -> Result<(), Failure> {
 }
 
 fn row(item: &HistoryItem, whole: bool, human: bool) -> Value {
-    let at = Timestamp { seconds: item.created, nanoseconds: 0 }.to_string();
+    let at = rfc3339(Timestamp { seconds: item.created, nanoseconds: 0 });
     let by = item.created_by.replace('\t', " ");
     json!({
         "Comment": item.comment,

@@ -7,6 +7,7 @@ use crate::session::Session;
 use crate::{check, duration, format, list, streams};
 use hull_api_types::EventMessage;
 use hull_client::Method;
+use hull_sys::local_time::Zone;
 use hull_types::Timestamp;
 use serde_json::Value;
 
@@ -68,7 +69,7 @@ async fn events(session: &Session, matches: &Matches) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `2026-11-20T22:00:00.000000000Z container start <id> (image=busybox, name=x)`.
+/// `2026-11-20T22:00:00.000000000+01:00 container start <id> (image=busybox, name=x)`.
 fn shown(document: &Value) -> Result<String, Failure> {
     let event: EventMessage = serde_json::from_value(document.clone())
         .map_err(|error| Failure::new(format!("an event: {error}")))?;
@@ -79,5 +80,7 @@ fn shown(document: &Value) -> Result<String, Failure> {
     let attributes: Vec<String> =
         event.actor.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let tail = if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
-    Ok(format!("{} {} {} {}{tail}\n", at.with_nine_digits(), event.kind, event.action, event.actor.id))
+    let zone = Zone::at(at.seconds);
+    let at = zone.mark(&zone.clock(at).with_nine_digits());
+    Ok(format!("{at} {} {} {}{tail}\n", event.kind, event.action, event.actor.id))
 }
