@@ -43,6 +43,7 @@ const LISTING: Listing<'static> = Listing {
     ],
     columns: &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"],
 };
+const COLUMNS_FOR_MACHINES: &[&str] = &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"];
 
 async fn history(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let platform = super::transfer::platform(matches)?;
@@ -51,7 +52,8 @@ async fn history(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let items: Vec<HistoryItem> = call.query(|query| _ = query.text("platform", &platform)).fetch().await?;
     let rows: Vec<Value> =
         items.iter().map(|item| row(item, matches.switch("no-trunc"), matches.switch("human"))).collect();
-    list::print(session, matches, "", "ID", LISTING, &rows)
+    let columns = if matches.switch("human") { LISTING.columns } else { COLUMNS_FOR_MACHINES };
+    list::print(session, matches, "", "ID", Listing { columns, ..LISTING }, &rows)
 }
 
 fn row(item: &HistoryItem, whole: bool, human: bool) -> Value {
