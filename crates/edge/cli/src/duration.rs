@@ -1,70 +1,9 @@
-//! Durations and times as people write and read them (Go's `time.ParseDuration`, Docker's `units.HumanDuration`).
+//! Durations and times as people write and read them (Docker's `units.HumanDuration`).
 
 use crate::matches::go_quoted;
 use hull_sys::local_time::Zone;
 use hull_types::Timestamp;
-
-const SECOND: i64 = 1_000_000_000;
-
-/// Nanoseconds of `1h30m`, `-1.5s`, `0`; Go's words for anything else.
-pub fn parse(text: &str) -> Result<i64, String> {
-    let wrong = || format!("time: invalid duration {}", go_quoted(text));
-    let (negative, mut rest) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    let mut total: i128 = 0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(end);
-        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(end);
-        if number.is_empty() || number == "." {
-            return Err(wrong());
-        }
-        if unit.is_empty() {
-            return Err(format!("time: missing unit in duration {}", go_quoted(text)));
-        }
-        let Some(factor) = unit_of(unit) else {
-            return Err(format!("time: unknown unit {} in duration {}", go_quoted(unit), go_quoted(text)));
-        };
-        total += scaled(number, factor).ok_or_else(wrong)?;
-        rest = tail;
-    }
-    let total = if negative { -total } else { total };
-    i64::try_from(total).map_err(|_| wrong())
-}
-
-fn unit_of(unit: &str) -> Option<i64> {
-    Some(match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => SECOND,
-        "m" => 60 * SECOND,
-        "h" => 3600 * SECOND,
-        _ => return None,
-    })
-}
-
-fn scaled(number: &str, factor: i64) -> Option<i128> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let mut total =
-        if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()? }.checked_mul(factor.into())?;
-    let mut place = i128::from(factor);
-    for digit in fraction.bytes() {
-        place /= 10;
-        total += place * i128::from(char::from(digit).to_digit(10)?);
-    }
-    Some(total)
-}
+pub use hull_types::duration::parse;
 
 /// `About a minute`, `3 hours`, `2 weeks` of a number of seconds.
 pub fn human(seconds: i64) -> String {
@@ -114,7 +53,7 @@ pub fn timestamp(text: &str, now: Timestamp) -> Result<String, String> {
         let at = Timestamp::from_unix_nanoseconds(now.unix_nanoseconds() - i128::from(before));
         return Ok(shown(at));
     }
-    if let Some(time) = dated(text, &Zone::at(now.seconds)) {
+    if let Some(time) = Zone::at(now.seconds).dated(text) {
         return Ok(shown(time));
     }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -129,45 +68,9 @@ fn shown(time: Timestamp) -> String {
     format!("{}.{:09}", time.seconds, time.nanoseconds)
 }
 
-/// `2006-01-02`, `2006-01-02T15`, `…:04`, `…:05`, with or without a zone.
-fn dated(text: &str, local: &Zone) -> Option<Timestamp> {
-    if text.len() < 10 || text.as_bytes().get(4) != Some(&b'-') {
-        return None;
-    }
-    let (date, rest) = text.split_at_checked(10)?;
-    let (time, zone) = match rest.find(['Z', '+', '-']) {
-        Some(at) => (&rest[..at], rest[at..].to_owned()),
-        None => (rest, local.hours(":")),
-    };
-    let time = match time.len() {
-        0 => "T00:00:00".to_owned(),
-        3 => format!("{time}:00:00"),
-        6 => format!("{time}:00"),
-        _ => time.to_owned(),
-    };
-    format!("{date}{time}{zone}").parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_gos() {
-        for (text, value) in [
-            ("1h30m", 5400 * SECOND),
-            ("1.5s", 1_500_000_000),
-            ("-1s", -SECOND),
-            ("0", 0),
-            ("10ms", 10_000_000),
-            ("1us", 1000),
-        ] {
-            assert_eq!(parse(text), Ok(value), "{text}");
-        }
-        assert_eq!(parse("foo").unwrap_err(), "time: invalid duration \"foo\"");
-        assert_eq!(parse("5").unwrap_err(), "time: missing unit in duration \"5\"");
-        assert_eq!(parse("5x").unwrap_err(), "time: unknown unit \"x\" in duration \"5x\"");
-    }
 
     #[test]
     fn ages_read_as_dockers() {
@@ -210,7 +113,7 @@ mod tests {
             ("2023-11-14", 1_699_938_000),
             ("2023-11-14T01:30", 1_699_943_400),
         ] {
-            assert_eq!(dated(text, &zone).unwrap().seconds, seconds, "{text}");
+            assert_eq!(zone.dated(text).unwrap().seconds, seconds, "{text}");
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::pattern::Pattern;
 use crate::record::{ContainerSpec, Phase, State};
 use crate::supervisor::Published;
 use hull_api_types::{ContainerSummary, Filters, Port, PortMap, SummaryHostConfig, SummaryNetworkSettings};
+use hull_sys::local_time::point;
 use hull_types::{DiffId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -352,33 +353,8 @@ pub(crate) fn prunable(filters: &Filters, one: &Published) -> Result<bool> {
     Ok(true)
 }
 
-/// A time, seconds since the epoch, or how long ago (`10m`, `1h30m`).
 fn until(text: &str) -> Result<Timestamp> {
-    let bad = || Error::invalid(format!("invalid filter 'until={text}'"));
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Ok(Timestamp::from_unix_nanoseconds((seconds * 1e9) as i128));
-    }
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(bad)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
-        let unit_end =
-            rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
-        total += number
-            * match &rest[digits..unit_end] {
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                _ => return Err(bad()),
-            };
-        rest = &rest[unit_end..];
-    }
-    Ok(Timestamp::from_unix_nanoseconds(Timestamp::now().unix_nanoseconds() - (total * 1e9) as i128))
+    point(text, Timestamp::now()).ok_or_else(|| Error::invalid(format!("invalid filter 'until={text}'")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The filters of `GET /networks` and `POST /networks/prune`.
 
 use hull_api_types::Filters;
+use hull_sys::local_time::point;
 use hull_types::Timestamp;
 
 use crate::model::NetworkRow;
@@ -44,7 +45,7 @@ pub(crate) fn select_prunable<'a>(
     filters: &Filters,
 ) -> Result<Vec<&'a NetworkRow>> {
     known(filters, &PRUNE)?;
-    let until = filters.get("until").and_then(|values| values.first()).map(|text| point(text)).transpose()?;
+    let until = filters.get("until").and_then(|values| values.first()).map(|text| until(text)).transpose()?;
     let matches = |row: &&NetworkRow| {
         !row.is_predefined()
             && until.is_none_or(|until| row.created < until)
@@ -76,33 +77,6 @@ fn boolean(text: &str) -> Result<bool> {
     }
 }
 
-/// Seconds since the epoch, a time, or a span before now (`24h`, `1h30m`).
-fn point(text: &str) -> Result<Timestamp> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Timestamp { seconds, nanoseconds: 0 });
-    }
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let wrong = || Error::Invalid(format!("invalid filter 'until={text}'"));
-    let (mut total, mut number) = (0i64, String::new());
-    for letter in text.chars() {
-        let unit = match letter {
-            '0'..='9' => {
-                number.push(letter);
-                continue;
-            }
-            'h' => 3600,
-            'm' => 60,
-            's' => 1,
-            _ => return Err(wrong()),
-        };
-        let count: i64 = std::mem::take(&mut number).parse().map_err(|_| wrong())?;
-        total = count.checked_mul(unit).and_then(|span| total.checked_add(span)).ok_or_else(wrong)?;
-    }
-    if text.is_empty() || !number.is_empty() {
-        return Err(wrong());
-    }
-    let now = Timestamp::now();
-    Ok(Timestamp { seconds: now.seconds.saturating_sub(total), ..now })
+fn until(text: &str) -> Result<Timestamp> {
+    point(text, Timestamp::now()).ok_or_else(|| Error::Invalid(format!("invalid filter 'until={text}'")))
 }

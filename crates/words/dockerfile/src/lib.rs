@@ -20,7 +20,6 @@
 
 mod arguments;
 mod directive;
-pub mod duration;
 mod error;
 mod expand;
 mod flags;

@@ -1,7 +1,6 @@
 //! From logical lines to instructions.
 
 use crate::arguments::{self, Head, Word};
-use crate::duration;
 use crate::error::{Mistake, ParseError, Result};
 use crate::flags::{Flags, Takes};
 use crate::heredoc::Heredoc;
@@ -11,6 +10,7 @@ use crate::instruction::{
 use crate::lines::{self, Line};
 use crate::mount::Mount;
 use crate::suggest;
+use hull_types::duration;
 
 type Parsed<T> = Result<T, Mistake>;
 

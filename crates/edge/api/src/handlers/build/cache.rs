@@ -56,7 +56,7 @@ pub async fn prune(builder: Builder, call: Call) -> Outcome {
     let mut until = None;
     for name in ["until", "unused-for"] {
         for text in filters.get(name).into_iter().flatten() {
-            let age = hull_dockerfile::duration::parse(text).map_err(|_| {
+            let age = hull_types::duration::parse(text).map_err(|_| {
                 Failure::invalid(format!("'{name}' filter expects a duration (e.g., '24h'): {text}"))
             })?;
             until = Some(i128::from(age));
