@@ -390,10 +390,15 @@ impl<R: Read> Archive<R> {
     fn skip_contents(&mut self) -> Result<()> {
         self.sparse = None;
         let mut left = self.body + self.padding;
+        let padding = self.padding;
         (self.body, self.padding) = (0, 0);
         while left > 0 {
-            if self.start == self.end {
-                self.fill()?;
+            if self.start == self.end && !self.refill()? {
+                // docker's classic client ends an archive with its last member's contents, without padding.
+                if left <= padding {
+                    return Ok(());
+                }
+                return Err(Error::Read(io::ErrorKind::UnexpectedEof.into()));
             }
             let length = usize::try_from(left).unwrap_or(usize::MAX).min(self.end - self.start);
             self.take(length);

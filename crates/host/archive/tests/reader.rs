@@ -319,3 +319,21 @@ fn raw(tar: &mut Vec<u8>, flag: u8, name: &str, data: &[u8], size: Option<usize>
     tar.extend(data);
     tar.resize(tar.len().next_multiple_of(512), 0);
 }
+
+#[test]
+fn the_last_members_padding_may_be_missing() {
+    let mut whole = Vec::new();
+    let mut writer = hull_archive::Writer::new(&mut whole);
+    for (name, text) in [("a", "first"), ("b", "the last")] {
+        let mut entry = Entry::new(name, EntryKind::File, 0o644);
+        entry.size = text.len() as u64;
+        writer.entry(&entry).unwrap();
+        writer.contents(text.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap();
+    // docker's classic client sends a Dockerfile from elsewhere so.
+    let end = 3 * 512 + "the last".len();
+    assert_eq!(ours(&whole[..end]).unwrap(), ours(&whole).unwrap());
+    assert!(ours(&whole[..end - 1]).is_err(), "contents may not be missing");
+    assert!(ours(&whole[..512 + 5]).is_ok() && ours(&whole[..2 * 512 + 7]).is_err());
+}
