@@ -51,4 +51,4 @@ pub use mount::{Mount, MountKind, Sharing};
 pub use parse::trigger;
 pub use position::{Position, Span};
 pub use scope::{Globals, Scope};
-pub use suggest::nearest;
+pub use suggest::{hint, nearest};

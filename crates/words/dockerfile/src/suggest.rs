@@ -13,22 +13,27 @@ pub fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Op
 }
 
 /// ` (did you mean X?)`, or nothing.
-pub(crate) fn hint<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> String {
+pub fn hint<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, options).map(|option| format!(" (did you mean {option}?)")).unwrap_or_default()
 }
 
-// Levenshtein's distance, one row at a time.
+// Letters added, left out, replaced or changed places with the next: one change each. A row at a time.
 fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    let mut above: Vec<usize> = Vec::new();
+    for (i, left) in a.iter().enumerate() {
+        let mut next = vec![i + 1];
         for (j, right) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+            let substituted = row[j] + usize::from(left != right);
+            let mut least = substituted.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *left == b[j - 1] && a[i - 1] == *right {
+                least = least.min(above[j - 1] + 1);
+            }
+            next.push(least);
         }
+        above = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -43,5 +48,6 @@ mod tests {
         assert_eq!(nearest("chwon", ["chown", "chmod"]), Some("chown"));
         assert_eq!(nearest("nothing", ["FROM", "RUN"]), None);
         assert_eq!(nearest("RUN", ["RUN"]), None, "it is that word");
+        assert_eq!(nearest("MCD", ["ADD", "CMD"]), Some("CMD"), "places changed are one change");
     }
 }

@@ -292,3 +292,40 @@ fn unknown_words_name_the_nearest() {
     assert!(excerpt.contains("   3 | >>>   FORM a\n     |       ^\n"), "{excerpt}");
     assert!(excerpt.contains("expected ADD, ARG,"), "{excerpt}");
 }
+
+#[test]
+fn every_wrong_word_names_the_nearest() {
+    // Each instruction with two letters of its word changed places.
+    for word in hull_dockerfile::WORDS {
+        let mut letters: Vec<char> = word.chars().collect();
+        letters.swap(0, 1);
+        let wrong: String = letters.into_iter().collect();
+        let (text, place) = error(&format!("FROM a\n{wrong} x\n"));
+        assert!(text.ends_with(&format!("unknown instruction: {wrong} (did you mean {word}?)")), "{text}");
+        assert_eq!(place, (2, 1));
+    }
+    for (line, wanted) in [
+        ("COPY --form=a b c", "unknown flag: form (did you mean from?)"),
+        ("COPY --chonw=1 b c", "unknown flag: chonw (did you mean chown?)"),
+        ("COPY --chmdo=1 b c", "unknown flag: chmdo (did you mean chmod?)"),
+        ("COPY --linc b c", "unknown flag: linc (did you mean link?)"),
+        ("COPY --parent b c", "unknown flag: parent (did you mean parents?)"),
+        ("COPY --exlude=x b c", "unknown flag: exlude (did you mean exclude?)"),
+        ("ADD --checksm=x b c", "unknown flag: checksm (did you mean checksum?)"),
+        ("ADD --keep-git-dri=true b c", "unknown flag: keep-git-dri (did you mean keep-git-dir?)"),
+        ("ADD --unpak=true b c", "unknown flag: unpak (did you mean unpack?)"),
+        ("RUN --mout=type=tmpfs,target=/x y", "unknown flag: mout (did you mean mount?)"),
+        ("RUN --securty=insecure y", "unknown flag: securty (did you mean security?)"),
+        ("RUN --security=insecur y", "(did you mean insecure?)"),
+        ("RUN --devise=x y", "unknown flag: devise (did you mean device?)"),
+        ("RUN --mount=type=secrt,id=x y", "unsupported mount type \"secrt\" (did you mean secret?)"),
+        ("RUN --mount=type=cache,target=/x,sharing=shred y", "(did you mean shared?)"),
+        ("HEALTHCHECK --timout=1s CMD x", "unknown flag: timout (did you mean timeout?)"),
+        ("HEALTHCHECK --retrys=1 CMD x", "unknown flag: retrys (did you mean retries?)"),
+        ("FROM --platfrom=x a", "unknown flag: platfrom (did you mean platform?)"),
+    ] {
+        let (text, place) = error(&format!("FROM a\n{line}\n"));
+        assert!(text.ends_with(wanted), "{line}: {text}");
+        assert_eq!(place.0, 2, "{line}");
+    }
+}
