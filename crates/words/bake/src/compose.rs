@@ -7,12 +7,22 @@ use crate::arguments::Entry;
 use crate::error::{Error, Result};
 use crate::resolve::Known;
 use crate::target::{Group, Target};
-use crate::{File, Options, names};
+use crate::{File, Options, dotenv, names};
 use hcl::Value;
 use serde_yaml_ng::{Mapping, Value as Yaml};
 
 /// Adds what the files, merged, say.
 pub(crate) fn add(files: &[File<'_>], options: &Options<'_>, known: &mut Known) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let filled = |text: &str, look: &dyn Fn(&str) -> Option<String>| {
+        interpolated(text, &Options { variable: look, ..*options }, 0)
+    };
+    let own = dotenv::parse(options.dotenv, options.variable, &filled)
+        .map_err(|cause| Error::Parse { file: ".env".into(), cause })?;
+    let variable = |name: &str| (options.variable)(name).or_else(|| own.get(name).cloned());
+    let options = &Options { variable: &variable, ..*options };
     let mut merged = Mapping::new();
     for file in files {
         let wrong = |cause: String| Error::Parse { file: file.name.to_owned(), cause };

@@ -19,6 +19,7 @@
 mod arguments;
 mod compose;
 mod definition;
+mod dotenv;
 mod error;
 mod evaluate;
 mod functions;
@@ -52,6 +53,8 @@ pub struct Options<'a> {
     pub platform: &'a str,
     /// What `BAKE_CMD_CONTEXT` says: where the command was given.
     pub command_context: &'a str,
+    /// The text of `.env`, whose variables compose files see where the environment does not have them.
+    pub dotenv: &'a str,
 }
 
 /// The names of files that are read, as far as they are there, when none are given; in this order.

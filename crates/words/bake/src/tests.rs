@@ -14,8 +14,18 @@ fn options<'a>(targets: &'a [String], overrides: &'a [String]) -> Options<'a> {
             _ => None,
         }
     }
-    Options { targets, overrides, variable: &variable, platform: "linux/amd64", command_context: "/here" }
+    Options {
+        targets,
+        overrides,
+        variable: &variable,
+        platform: "linux/amd64",
+        command_context: "/here",
+        dotenv: DOTENV,
+    }
 }
+
+const DOTENV: &str = "# of compose alone\nDOT_TAG=v1 # the tag\nexport DOT_FULL=\"${DOT_TAG}-${COUNT}\\n\"\nDOT_RAW='$x \"'\n\
+                      COUNT=8\nFROM_ENVIRONMENT\nDOT_EMPTY=\nDOT_YAML: y\nDOT_HASH=a#b\n";
 
 fn plan(files: &[(&str, &str)], targets: &[&str], overrides: &[&str]) -> Result<Plan> {
     let files: Vec<File<'_>> = files.iter().map(|&(name, text)| File { name, text }).collect();
@@ -381,4 +391,117 @@ fn entries_are_read_and_written_as_flags() {
         Some("a,b")
     );
     assert_eq!(Entry::parse("user/app:cache", "ref").to_string(), "ref=user/app:cache");
+}
+
+/// Examples of buildx's reference of bake files, and what it says that they come to.
+#[test]
+fn the_references_examples_come_to_what_it_says() {
+    let file = r#"
+        variable "VERSION" {
+          description = "the release"
+          default = null
+        }
+        variable "COMMIT" { default = "abc" }
+        function "tag" {
+          params = [name]
+          result = ["${name}:${COMMIT}", notequal("", VERSION) && VERSION != null ? "${name}:${VERSION}" : ""]
+        }
+        group "all" { targets = ["app", "chain", "docs"] }
+        target "_release" {
+          args = { BUILDKIT_CONTEXT_KEEP_GIT_DIR = 1, GO_VERSION = "1.20" }
+          platforms = ["linux/amd64", "linux/arm64"]
+          no-cache = true
+        }
+        target "app-dev" {
+          args = { GO_VERSION = "1.19", DEV = "yes" }
+          labels = { "com.example.team" = "web" }
+          platforms = ["linux/386"]
+        }
+        target "app" {
+          name = "app-${item.tgt}-${replace(item.version, ".", "-")}"
+          inherits = ["app-dev", "_release"]
+          matrix = { item = [{ tgt = "lint", version = "1.0" }, { tgt = "prod", version = "2.0" }] }
+          args = { VERSION = item.version, EMPTY = null }
+          target = item.tgt
+          tags = compact(tag("example.com/app-${item.tgt}"))
+        }
+        target "chain" {
+          inherits = ["app-dev"]
+          contexts = { base = "target:docs", src = "https://github.com/a/b.git" }
+          secret = ["type=env,id=KUBECONFIG", { type = "file", id = "aws", src = "~/.aws" }]
+          ssh = ["default"]
+          attest = ["type=provenance,mode=max", "type=sbom"]
+          cache-to = ["type=local,dest=path/to/cache"]
+          output = [{ type = "oci", dest = "../out.tar" }]
+        }
+        target "docs" {
+          dockerfile-inline = "FROM alpine\nRUN echo $${HOME}"
+          entitlements = ["network.host"]
+          extra-hosts = { my_hostname = "8.8.8.8" }
+          shm-size = "128m"
+          ulimits = ["nofile=1024:1024"]
+          network = "host"
+          annotations = ["index,manifest:org.opencontainers.image.authors=dvdksn"]
+          call = "check"
+        }
+    "#;
+    let printed =
+        plan(&[("docker-bake.hcl", file)], &["all"], &["app-prod*.args.DEV=no", "*.labels.ci=1"]).unwrap();
+    let cell = |tgt: &str, version: &str, dev: &str| {
+        json!({
+            "context": ".", "dockerfile": "Dockerfile", "target": tgt,
+            "args": { "BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1", "DEV": dev, "GO_VERSION": "1.20", "VERSION": version },
+            "labels": { "ci": "1", "com.example.team": "web" },
+            "tags": [format!("example.com/app-{tgt}:abc")],
+            "platforms": ["linux/amd64", "linux/arm64"], "no-cache": true,
+        })
+    };
+    let wanted = json!({
+        "group": {
+            "all": { "targets": ["app", "chain", "docs"] },
+            "app": { "targets": ["app-lint-1-0", "app-prod-2-0"] },
+            "default": { "targets": ["all"] },
+        },
+        "target": {
+            "app-lint-1-0": cell("lint", "1.0", "yes"),
+            "app-prod-2-0": cell("prod", "2.0", "no"),
+            "chain": {
+                "context": ".", "dockerfile": "Dockerfile",
+                "args": { "DEV": "yes", "GO_VERSION": "1.19" },
+                "labels": { "ci": "1", "com.example.team": "web" },
+                "platforms": ["linux/386"],
+                "contexts": { "base": "target:docs", "src": "https://github.com/a/b.git" },
+                "secret": [{ "type": "env", "id": "KUBECONFIG" }, { "type": "file", "id": "aws", "src": "~/.aws" }],
+                "ssh": [{ "id": "default" }],
+                "attest": [{ "type": "provenance", "mode": "max" }, { "type": "sbom" }],
+                "cache-to": [{ "type": "local", "dest": "path/to/cache" }],
+                "output": [{ "type": "oci", "dest": "../out.tar" }],
+            },
+            "docs": {
+                "context": ".", "dockerfile": "Dockerfile",
+                "dockerfile-inline": "FROM alpine\nRUN echo $${HOME}",
+                "labels": { "ci": "1" },
+                "entitlements": ["network.host"],
+                "extra-hosts": { "my_hostname": "8.8.8.8" },
+                "shm-size": "128m", "ulimits": ["nofile=1024:1024"], "network": "host",
+                "annotations": ["index,manifest:org.opencontainers.image.authors=dvdksn"],
+                "call": "check",
+            },
+        },
+    });
+    assert_eq!(printed.to_json(), wanted);
+}
+
+#[test]
+fn compose_files_see_dotenv_beneath_the_environment() {
+    let file = "services:\n  a:\n    image: \"x:${DOT_TAG}\"\n    build:\n      context: .\n      args:\n        FULL: \"${DOT_FULL}\"\n\
+                \x20       RAW: \"${DOT_RAW}\"\n        COUNT: \"${COUNT}\"\n        REST: \"${DOT_EMPTY:-e}${DOT_YAML}${DOT_HASH}\"\n";
+    let found = target(&[("compose.yaml", file)], "a", &[]);
+    assert_eq!(found["tags"], json!(["x:v1"]));
+    let wanted = json!({ "FULL": "v1-7\n", "RAW": "$x \"", "COUNT": "7", "REST": "eya#b" });
+    assert_eq!(found["args"], wanted);
+    let hcl = "variable \"DOT_TAG\" { default = \"own\" }\ntarget \"t\" { tags = [DOT_TAG] }\n";
+    assert_eq!(target(&[("bake.hcl", hcl)], "t", &[])["tags"], json!(["own"]), "compose's alone");
+    let parse = |text: &str| crate::dotenv::parse(text, &|_| None, &|text, _| Ok(text.to_owned()));
+    assert!(parse("A=\"open").unwrap_err().contains("unterminated") && parse("a b=c").is_err());
 }
