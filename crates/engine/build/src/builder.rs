@@ -4,16 +4,19 @@ use crate::build::{Build, blocking, lock, new_id};
 use crate::cache::{Cache, CacheRecord};
 use crate::contexts::Contexts;
 use crate::error::{Error, Result};
+use crate::history::History;
 use crate::link::Links;
-use crate::plan;
+use crate::outline;
+use crate::plan::{self, Plan};
 use crate::progress::{Event, Progress};
 use crate::request::{BuildRequest, NamedContext};
 use crate::result::{Products, Solved};
 use crate::stage::State;
 use hull_api_types::AuthConfig;
+use hull_api_types::build::{BuildOutline, BuildTargets};
 use hull_container::Containers;
 use hull_dockerfile::lint::{Facts, Finding, lint};
-use hull_dockerfile::{Dockerfile, Globals, Mount, Sharing};
+use hull_dockerfile::{Dockerfile, Expander, Globals, Mount, Sharing};
 use hull_image::Images;
 use hull_registry_client::Registry;
 use hull_snapshot::Snapshotter;
@@ -51,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) contexts: Contexts,
     pub(crate) products: Products,
     pub(crate) links: Links,
+    history: History,
     locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
 }
 
@@ -85,6 +89,7 @@ impl Builder {
             made.map_err(Error::io(format!("make {}", directory.display())))?;
         }
         let (locks, links) = (Mutex::default(), Links::default());
+        let history = History::open(cache.store(), &root)?;
         let contexts = Contexts::new(&root, cache.limit() / 4);
         let products = Products::default();
         let inner = Inner {
@@ -98,6 +103,7 @@ impl Builder {
             contexts,
             products,
             links,
+            history,
             locks,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -128,6 +134,11 @@ impl Builder {
         &self.inner.links
     }
 
+    /// What builds were.
+    pub fn history(&self) -> &History {
+        &self.inner.history
+    }
+
     /// The cache.
     pub fn cache(&self) -> &Cache {
         &self.inner.cache
@@ -136,8 +147,22 @@ impl Builder {
     /// Reads the Dockerfile and applies the lint rules; nothing is built.
     pub fn check(&self, request: &BuildRequest) -> Result<(Dockerfile, Vec<Finding>)> {
         let (file, globals) = read(request)?;
-        let findings = findings(&file, &globals, request);
+        plan::find_target(&file, &request.target)?;
+        let findings = self.inner.findings(&file, &globals, request);
         Ok((file, findings))
+    }
+
+    /// The targets of the Dockerfile.
+    pub fn targets(&self, request: &BuildRequest) -> Result<BuildTargets> {
+        Ok(outline::targets(&read(request)?.0))
+    }
+
+    /// What the target takes.
+    pub fn outline(&self, request: &BuildRequest) -> Result<BuildOutline> {
+        let (file, globals) = read(request)?;
+        let plan = planned(&file, &globals, request)?;
+        let base_env = |stage: usize| self.inner.base_env(&file, &globals, request, stage);
+        Ok(outline::outline(&file, &plan, &globals, &base_env))
     }
 
     /// Builds. Dropping the future ends the build: its processes are killed, nothing of it stays but finished steps
@@ -150,15 +175,14 @@ impl Builder {
     /// Builds the stages of one platform.
     pub(crate) async fn solve(&self, request: BuildRequest, progress: Progress) -> Result<Solved> {
         let (file, globals) = read(&request)?;
-        let findings = findings(&file, &globals, &request);
+        let findings = self.inner.findings(&file, &globals, &request);
         let fails =
             request.check.as_ref().or(file.directives.check.as_ref()).is_some_and(|check| check.error);
         progress.tell(Event::Findings(findings.clone())).await;
         if fails && !findings.is_empty() {
             return Err(Error::invalid("lint violation found for rules: ".to_owned() + &names(&findings)));
         }
-        let contexts = &request.contexts;
-        let plan = plan::plan(&file, &request.target, &globals, &|name| contexts.contains_key(name))?;
+        let plan = planned(&file, &globals, &request)?;
         let build = Arc::new(Build::new(Arc::clone(&self.inner), request, file, plan, globals, progress)?);
         let ended = Ended(Arc::clone(&build));
         build.import_caches().await;
@@ -251,9 +275,8 @@ fn read(request: &BuildRequest) -> Result<(Dockerfile, Globals)> {
     Ok((file, globals))
 }
 
-fn findings(file: &Dockerfile, globals: &Globals, request: &BuildRequest) -> Vec<Finding> {
-    let facts = Facts { globals: globals.clone(), check: request.check.clone(), ..Facts::default() };
-    lint(file, &facts)
+fn planned(file: &Dockerfile, globals: &Globals, request: &BuildRequest) -> Result<Plan> {
+    plan::plan(file, &request.target, globals, &|name| request.contexts.contains_key(name))
 }
 
 /// The platform arguments.
@@ -295,6 +318,44 @@ fn record(build: &Build, state: &State, findings: Vec<Finding>) -> Result<Built>
 }
 
 impl Inner {
+    /// What the lint rules find.
+    fn findings(&self, file: &Dockerfile, globals: &Globals, request: &BuildRequest) -> Vec<Finding> {
+        let base_env = |stage: usize| self.base_env(file, globals, request, stage);
+        let facts = Facts {
+            globals: globals.clone(),
+            base_env: Some(&base_env),
+            ignore: Some(&request.ignore),
+            check: request.check.clone(),
+        };
+        lint(file, &facts)
+    }
+
+    /// The environment of the image that a stage starts from, as far as it is here: nothing is pulled for it.
+    fn base_env(
+        &self,
+        file: &Dockerfile,
+        globals: &Globals,
+        request: &BuildRequest,
+        stage: usize,
+    ) -> Option<Vec<String>> {
+        let stage = file.stages.get(stage)?;
+        let expander = Expander::new(file.directives.escape);
+        let expand = |text: &str| Some(expander.expand(text, &|name| globals.get(name)).ok()?.text);
+        let platform = match &stage.platform {
+            Some(text) => Some(expand(text)?.parse::<Platform>().ok()?),
+            None => request.platform.clone(),
+        };
+        let name = expand(&stage.base)?;
+        let name = match request.contexts.get(&name) {
+            Some(NamedContext::Image(name)) => name.clone(),
+            Some(NamedContext::Link(link)) => return Some(link.state.config.config.env.clone()),
+            Some(NamedContext::Files(_)) => return None,
+            None => name,
+        };
+        let platform = platform.unwrap_or_else(Platform::host);
+        Some(self.images.resolve(&name, Some(&platform)).ok()?.config.config.env)
+    }
+
     /// The credentials for an image's registry.
     pub(crate) fn auth_for(
         &self,

@@ -90,6 +90,11 @@ impl Cache {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// The store that its rows are in.
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     /// The most bytes that are kept.
     pub fn limit(&self) -> u64 {
         self.inner.limit

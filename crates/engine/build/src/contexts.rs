@@ -36,6 +36,7 @@ pub struct Contexts {
     root: PathBuf,
     limit: u64,
     waiting: Mutex<Vec<Waiting>>,
+    whole: Mutex<Vec<(String, Context)>>,
     indices: Mutex<()>,
 }
 
@@ -60,7 +61,8 @@ struct Span {
 impl Contexts {
     /// Keeps contexts below `root`, at most about `limit` bytes.
     pub fn new(root: &Path, limit: u64) -> Self {
-        Self { root: root.join("contexts"), limit, waiting: Mutex::default(), indices: Mutex::default() }
+        let root = root.join("contexts");
+        Self { root, limit, waiting: Mutex::default(), whole: Mutex::default(), indices: Mutex::default() }
     }
 
     /// Takes a manifest; says what is missing.
@@ -151,8 +153,25 @@ impl Contexts {
         Ok(())
     }
 
+    /// Keeps a context that came in one piece until its build takes it; its id.
+    pub fn keep(&self, context: Context) -> Result<String> {
+        let id = new_id()?;
+        let mut whole = lock(&self.whole);
+        if whole.len() >= WAITING {
+            whole.remove(0);
+        }
+        whole.push((id.clone(), context));
+        Ok(id)
+    }
+
     /// The context, whole; it is given once.
     pub fn take(&self, id: &str) -> Result<Context> {
+        {
+            let mut whole = lock(&self.whole);
+            if let Some(place) = whole.iter().position(|(known, _)| known == id) {
+                return Ok(whole.remove(place).1);
+            }
+        }
         let found = {
             let mut waiting = lock(&self.waiting);
             let index = waiting.iter().position(|waiting| waiting.id == id).ok_or_else(|| unknown(id))?;

@@ -113,7 +113,7 @@ impl Mounts {
                 placed.bind(&target, script.clone(), true);
             }
             for (number, resolved) in self.list.iter().enumerate() {
-                placed.note_traces(tree.as_ref(), resolved)?;
+                placed.note_traces(tree.as_ref(), number, resolved)?;
                 place_one(&own, &id, number, resolved, &mut placed)?;
             }
             Ok(placed)
@@ -202,14 +202,18 @@ fn place_one(build: &Build, id: &str, number: usize, resolved: &Resolved, placed
             Ok(())
         }
         What::Socket(socket) => {
-            let target = match mount.target.is_empty() {
-                true => format!("/run/buildkit/ssh_agent.{number}"),
-                false => resolved.target.clone(),
-            };
+            let target = ssh_target(number, resolved);
             placed.environment.push(format!("SSH_AUTH_SOCK={target}"));
             placed.bind(&target, socket.clone(), true);
             Ok(())
         }
+    }
+}
+
+fn ssh_target(number: usize, resolved: &Resolved) -> String {
+    match resolved.mount.target.is_empty() {
+        true => format!("/run/buildkit/ssh_agent.{number}"),
+        false => resolved.target.clone(),
     }
 }
 
@@ -342,10 +346,10 @@ impl Placed {
     }
 
     /// The parts of the way to a target that are not there yet.
-    fn note_traces(&mut self, tree: &dyn Files, resolved: &Resolved) -> Result<()> {
+    fn note_traces(&mut self, tree: &dyn Files, number: usize, resolved: &Resolved) -> Result<()> {
         let target = match resolved.mount.kind {
             MountKind::Secret => secret_target(resolved),
-            MountKind::Ssh if resolved.mount.target.is_empty() => "/run/buildkit/ssh_agent".into(),
+            MountKind::Ssh => ssh_target(number, resolved),
             _ => resolved.target.clone(),
         };
         let mut path = files::Name::new();

@@ -65,7 +65,8 @@ pub fn plan(
     Ok(Plan { stages, target, needed })
 }
 
-fn find_target(file: &Dockerfile, target: &str) -> Result<usize> {
+/// The stage of that name or number; the last where empty.
+pub(crate) fn find_target(file: &Dockerfile, target: &str) -> Result<usize> {
     if target.is_empty() {
         return Ok(file.stages.len() - 1);
     }

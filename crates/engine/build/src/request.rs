@@ -5,7 +5,7 @@ use crate::link::Link;
 use crate::remote_cache::{CacheSource, CacheTarget};
 use crate::result::Attest;
 use hull_api_types::{AuthConfig, HostConfig};
-use hull_dockerfile::Check;
+use hull_dockerfile::{Check, Ignore};
 use hull_types::{ImageRef, Platform};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,6 +50,8 @@ pub struct BuildRequest {
     pub entitlements: Vec<String>,
     /// Credentials by registry.
     pub auth: BTreeMap<String, AuthConfig>,
+    /// What was left out of the context, for the lint rules.
+    pub ignore: Ignore,
     /// Which lint rules apply, where the client says.
     pub check: Option<Check>,
     /// One step after the other, in the order of the file.
@@ -60,8 +62,6 @@ pub struct BuildRequest {
     pub keep: bool,
     /// What a command that failed left becomes an image, to look at.
     pub debug: bool,
-    /// All new layers as one.
-    pub squash: bool,
     /// What is attested of the result.
     pub attest: Attest,
     /// The image is a cache itself.

@@ -8,7 +8,7 @@ use hull_api_types::{JsonMessage, JsonProgress};
 use hull_archive::{Archive, Decompressor};
 use hull_content::digest_of;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
 
@@ -100,6 +100,8 @@ pub struct Checkout {
     pub keep_git_dir: bool,
     /// The commit that it has to be, or how it begins.
     pub checksum: Option<String>,
+    /// The ssh agent that servers are asked with.
+    pub agent: Option<PathBuf>,
 }
 
 /// What a git reference says.
@@ -152,19 +154,30 @@ pub async fn git(root: &Path, source: &str, options: Checkout) -> Result<Context
     let reference = parse(source)?;
     let place = Scratch::new(root)?;
     let repository = place.0.join("repository");
-    run(&place.0, &["init", "--quiet", "--", "repository"]).await?;
+    let agent = options.agent.as_deref();
+    run(&place.0, agent, &["init", "--quiet", "--", "repository"]).await?;
+    let git = |arguments: &'static [&'static str]| run(&repository, agent, arguments);
+    // Submodules may be named relative to it.
+    run(&repository, agent, &["remote", "add", "origin", &reference.remote]).await?;
     let revision = if reference.revision.is_empty() { "HEAD" } else { &reference.revision };
-    let fetch = ["fetch", "--quiet", "--depth=1", "--no-tags", "--", &reference.remote, revision];
-    if run(&repository, &fetch).await.is_err() {
-        // A server that gives single commits to nobody gives everything.
-        let all = ["fetch", "--quiet", "--", &reference.remote, "+refs/*:refs/remotes/origin/*"];
-        run(&repository, &all).await?;
-        run(&repository, &["checkout", "--quiet", "--detach", revision, "--"]).await?;
+    let shallow = ["fetch", "--quiet", "--depth=1", "--no-tags", "--", "origin", revision];
+    let whole = ["fetch", "--quiet", "--no-tags", "--", "origin", revision];
+    // A server of plain files knows no depth; one that gives single commits to nobody gives everything.
+    let fetched = match run(&repository, agent, &shallow).await {
+        Err(_) => run(&repository, agent, &whole).await,
+        fetched => fetched,
+    };
+    if fetched.is_ok() {
+        git(&["checkout", "--quiet", "--detach", "FETCH_HEAD", "--"]).await?;
     } else {
-        run(&repository, &["checkout", "--quiet", "--detach", "FETCH_HEAD", "--"]).await?;
+        git(&["fetch", "--quiet", "--", "origin", "+refs/*:refs/remotes/origin/*"]).await?;
+        let checkout = ["checkout", "--quiet", "--detach", revision, "--"];
+        run(&repository, agent, &checkout).await.map_err(|_| {
+            Error::NotFound(format!("repository {} does not contain ref {revision}", reference.remote))
+        })?;
     }
     if let Some(wanted) = &options.checksum {
-        let commit = run(&repository, &["rev-parse", "HEAD"]).await?;
+        let commit = git(&["rev-parse", "HEAD"]).await?;
         if !commit.trim().starts_with(wanted.as_str()) {
             return Err(Error::Invalid(format!(
                 "expected checksum to match {wanted}, got {}",
@@ -173,7 +186,10 @@ pub async fn git(root: &Path, source: &str, options: Checkout) -> Result<Context
         }
     }
     if repository.join(".gitmodules").is_file() {
-        run(&repository, &["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"]).await?;
+        let shallow = git(&["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"]).await;
+        if shallow.is_err() {
+            git(&["submodule", "--quiet", "update", "--init", "--recursive"]).await?;
+        }
     }
     let spool = crate::build::spool(root)?;
     let context = blocking(move || {
@@ -192,7 +208,7 @@ pub async fn git(root: &Path, source: &str, options: Checkout) -> Result<Context
 }
 
 // No prompt, no program of the user's or of the repository's, no protocol that runs one.
-async fn run(directory: &Path, arguments: &[&str]) -> Result<String> {
+async fn run(directory: &Path, agent: Option<&Path>, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("git");
     command
         .args([
@@ -212,6 +228,7 @@ async fn run(directory: &Path, arguments: &[&str]) -> Result<String> {
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+        .envs(agent.map(|socket| ("SSH_AUTH_SOCK", socket)))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = command.output().await.map_err(|error| match error.kind() {

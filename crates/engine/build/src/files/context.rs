@@ -246,7 +246,9 @@ impl Context {
             .take_while(|(name, _)| name.starts_with(&prefix))
             .map(|(name, member)| (name[prefix.len()..].to_vec(), member.clone()))
             .collect();
-        if members.is_empty() && !self.members.contains_key(&directory) {
+        let own = self.members.get(&directory);
+        // A link is none, wherever it leads.
+        if own.is_some_and(|member| !member.facts.is_directory()) || (own.is_none() && members.is_empty()) {
             return Err(Error::NotFound(format!("the context has no directory {}", lossy(&directory))));
         }
         Ok(Self { members: Arc::new(members), owners: self.owners })

@@ -123,8 +123,11 @@ pub(super) async fn add(
     }
     for path in &transfer.sources {
         if source::is_git(path) {
-            let options =
-                source::Checkout { keep_git_dir: transfer.keep_git_dir, checksum: transfer.checksum.clone() };
+            let options = source::Checkout {
+                keep_git_dir: transfer.keep_git_dir,
+                checksum: transfer.checksum.clone(),
+                agent: build.request.ssh.get("default").cloned(),
+            };
             let files = source::git(&build.builder.root, path, options).await?;
             build.note_material(path.clone(), None);
             froms.push(From { files: Arc::new(files), path: ".".into(), extracted: true });
