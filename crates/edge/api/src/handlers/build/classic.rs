@@ -1,39 +1,51 @@
 //! `POST /build` as docker's classic builder answers it.
 
 use super::super::blocking;
-use super::parameters;
+use super::hull::{self, keeps_git};
+use super::{history, parameters};
 use crate::request::Call;
 use crate::response::{self, AbortOnDrop, Outcome, empty};
 use crate::status::{Failure, text_of};
 use bytes::Bytes;
+use hull_api_types::build::BuildMessage;
 use hull_api_types::{AuthConfig, JsonError, JsonMessage};
 use hull_archive::Decompressor;
-use hull_build::{BuildRequest, Builder, Built, Checkout, Context, Error, Event, Progress, StepInfo};
+use hull_build::{
+    BuildRequest, Builder, Built, Checkout, Context, Error, Event, Progress, Recorder, StepInfo,
+};
 use hull_dockerfile::Ignore;
 use hull_types::short_id;
 use hyper::StatusCode;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, Read, Seek, Write};
 use tokio::sync::mpsc;
 
 /// The largest Dockerfile and .dockerignore that are read.
-const TEXT_LIMIT: u64 = 4 << 20;
+pub(super) const TEXT_LIMIT: u64 = 4 << 20;
+
+/// The largest archive that is a context from elsewhere.
+const REMOTE_LIMIT: u64 = 16 << 30;
 
 pub async fn build(builder: Builder, mut call: Call) -> Outcome {
     let registries = registries(&call);
     let mut request = parameters::request(&call.query, registries)?;
+    let modern = call.query.get("version") == Some("2");
     let remote = call.query.text("remote").unwrap_or_default().to_owned();
     let (quiet, keep) = (call.query.flag("q"), !call.query.flag_or("rm", true));
     request.context = match remote.as_str() {
         "" => sent(&builder, &mut call).await?,
-        remote => fetched(&builder, remote).await?,
+        remote => {
+            let checkout = Checkout { keep_git_dir: keeps_git(&request.args), ..Checkout::default() };
+            fetched(&builder, remote, checkout).await?
+        }
     };
     let request = blocking(move || with_dockerfile(request)).await?;
     // What can be told to be wrong before anything is sent is told by the status.
     builder.check(&request).map_err(|error| parse_failure(&error))?;
+    let recorder = history::begin(&builder, &request, &remote, Vec::new());
     let (sender, pieces) = mpsc::channel(64);
-    let task = tokio::spawn(run(builder, request, Stream { sender, quiet, keep }));
+    let task = tokio::spawn(run(builder, request, recorder, Stream { sender, quiet, keep, modern }));
     let guard = AbortOnDrop(task.abort_handle());
     response::stream("application/json", pieces, Some(guard))
 }
@@ -53,7 +65,8 @@ fn registries(call: &Call) -> BTreeMap<String, AuthConfig> {
     crate::request::decode_json(header.as_bytes()).unwrap_or_default()
 }
 
-async fn sent(builder: &Builder, call: &mut Call) -> Result<Context, Failure> {
+/// The context that comes as an archive.
+pub(super) async fn sent(builder: &Builder, call: &mut Call) -> Result<Context, Failure> {
     let body = call.reader();
     let spool = builder.spool()?;
     blocking(move || read_context(body, spool)).await
@@ -65,24 +78,48 @@ fn read_context(reader: impl Read, spool: std::fs::File) -> Result<Context, Erro
 }
 
 /// `remote=`: a repository, an archive, or a Dockerfile alone.
-pub(super) async fn fetched(builder: &Builder, remote: &str) -> Result<Context, Failure> {
+pub(super) async fn fetched(builder: &Builder, remote: &str, checkout: Checkout) -> Result<Context, Failure> {
     if hull_build::is_git(remote) {
-        return Ok(hull_build::git(builder.root(), remote, Checkout::default()).await?);
+        return Ok(hull_build::git(builder.root(), remote, checkout).await?);
     }
     if !remote.starts_with("http://") && !remote.starts_with("https://") {
         return Err(Failure::invalid(format!(
             "invalid remote {remote:?}: neither a URL nor a git reference"
         )));
     }
-    let mut source = builder.registry().fetch(remote).await?;
-    let mut bytes = Vec::new();
-    while let Some(piece) = source.next().await? {
-        bytes.extend_from_slice(&piece);
+    if remote.contains('#') {
+        return Err(Failure::invalid(format!(
+            "{remote}: only a git reference can name a directory or a revision"
+        )));
     }
-    let spool = builder.spool()?;
-    blocking(move || match read_context(&bytes[..], spool) {
-        Ok(context) if !context.is_empty() => Ok(context),
-        _ => Ok::<_, Error>(Context::of([("Dockerfile".to_owned(), bytes)])),
+    let mut source = builder.registry().fetch(remote).await?;
+    let (mut file, spool) = (builder.spool()?, builder.spool()?);
+    let failed = |error: io::Error| Failure::internal(format!("keep what {remote} gives: {error}"));
+    let mut size = 0;
+    while let Some(piece) = source.next().await? {
+        size += piece.len() as u64;
+        if size > REMOTE_LIMIT {
+            return Err(Failure::invalid(format!("{remote} is larger than {REMOTE_LIMIT} bytes")));
+        }
+        file.write_all(&piece).map_err(failed)?;
+    }
+    file.rewind().map_err(failed)?;
+    let remote = remote.to_owned();
+    blocking(move || {
+        let failed = |source| Error::Io { action: "read a download".into(), source };
+        let again = file.try_clone().map_err(failed)?;
+        match read_context(file, spool) {
+            Ok(context) if !context.is_empty() => Ok(context),
+            _ if size > TEXT_LIMIT => {
+                Err(Error::Invalid(format!("{remote} is neither an archive nor a Dockerfile")))
+            }
+            _ => {
+                let (mut again, mut bytes) = (again, Vec::new());
+                let read = again.rewind().and_then(|()| again.read_to_end(&mut bytes));
+                read.map_err(failed)?;
+                Ok(Context::of([("Dockerfile".to_owned(), bytes)]))
+            }
+        }
     })
     .await
 }
@@ -102,6 +139,7 @@ pub(super) fn with_dockerfile(mut request: BuildRequest) -> Result<BuildRequest,
         let ignore = Ignore::parse(&text)
             .map_err(|error| Error::Invalid(format!("error reading .dockerignore: {error}")))?;
         request.context = request.context.without(&ignore);
+        request.ignore = ignore;
     }
     Ok(request)
 }
@@ -110,24 +148,44 @@ struct Stream {
     sender: mpsc::Sender<io::Result<Bytes>>,
     quiet: bool,
     keep: bool,
+    /// Whether the client knows BuildKit's stream, where the image's id is told another way.
+    modern: bool,
 }
 
-async fn run(builder: Builder, request: BuildRequest, stream: Stream) {
+async fn run(builder: Builder, request: BuildRequest, mut recorder: Option<Recorder>, stream: Stream) {
+    let source = request.dockerfile.clone();
     let tags: Vec<String> = request.tags.iter().map(hull_types::ImageRef::familiar).collect();
     let (sender, events) = mpsc::channel(64);
-    let telling = tell(&stream, events);
+    let telling = tell(&stream, events, recorder.as_mut());
     let (built, ()) = tokio::join!(builder.build(request, Progress::new(sender)), telling);
+    if let Some(recorder) = &mut recorder {
+        recorder.note(&match &built {
+            Ok(built) => BuildMessage::Done {
+                image: built.image.as_ref().map(ToString::to_string).unwrap_or_default(),
+                top: String::new(),
+                result: Box::default(),
+            },
+            Err(error) => BuildMessage::Error(hull::failure(error, &source)),
+        });
+    }
     match built {
         Ok(built) => stream.done(&built, &tags).await,
         Err(error) => stream.failed(&error).await,
     }
 }
 
-async fn tell(stream: &Stream, mut events: mpsc::Receiver<Event>) {
+async fn tell(stream: &Stream, mut events: mpsc::Receiver<Event>, mut recorder: Option<&mut Recorder>) {
     let mut running: HashMap<usize, String> = HashMap::new();
+    let mut instructions = HashSet::new();
     while let Some(event) = events.recv().await {
+        if let Some(recorder) = &mut recorder {
+            hull::messages(event.clone()).iter().for_each(|message| recorder.note(message));
+        }
         match event {
-            Event::Begin(StepInfo { number: (number, of), text, .. }) => {
+            // What the builder does besides the Dockerfile's steps: it reads caches.
+            Event::Begin(StepInfo { number: (0, _), text, .. }) => stream.text(&format!("{text}\n")).await,
+            Event::Begin(StepInfo { id, number: (number, of), text, .. }) => {
+                instructions.insert(id);
                 stream.text(&format!("Step {number}/{of} : {text}")).await;
                 stream.text("\n").await;
             }
@@ -144,6 +202,7 @@ async fn tell(stream: &Stream, mut events: mpsc::Receiver<Event>) {
                 }
             }
             Event::Status { message, .. } if !stream.quiet => stream.send(&message).await,
+            Event::End { step, .. } if !instructions.contains(&step) => {}
             Event::End { step, cached, id } => {
                 match running.remove(&step) {
                     Some(container) if !stream.keep => {
@@ -185,7 +244,9 @@ impl Stream {
             self.send(&JsonMessage { stream: format!("{id}\n"), ..JsonMessage::default() }).await;
             return;
         }
-        self.send(&JsonMessage { aux: Some(json!({ "ID": id })), ..JsonMessage::default() }).await;
+        let kind = if self.modern { "moby.image.id" } else { "" };
+        let aux = Some(json!({ "ID": id }));
+        self.send(&JsonMessage { id: kind.to_owned(), aux, ..JsonMessage::default() }).await;
         self.text(&format!("Successfully built {}\n", short_id(&id))).await;
         for tag in tags {
             self.text(&format!("Successfully tagged {tag}\n")).await;

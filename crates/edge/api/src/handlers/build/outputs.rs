@@ -7,8 +7,10 @@ use crate::status::Failure;
 use hull_api_types::Map;
 use hull_api_types::build::{BuildOptions, BuildOutput, BuildPlace, BuildPlatform, BuildResult};
 use hull_build::{
-    Attest, BuildRequest, Builder, CachePlace, CacheSource, CacheTarget, Error, Mode, Output, Product,
+    Attest, BuildRequest, Builder, CachePlace, CacheSource, CacheTarget, Checkout, Error, Mode, Output,
+    Product,
 };
+use hull_dockerfile::hint;
 use hull_image::{Compression, Packing};
 use hull_types::{ImageRef, Platform};
 use std::io::{self, Write};
@@ -80,7 +82,7 @@ async fn cache_source(builder: &Builder, place: &BuildPlace) -> Result<CacheSour
     match place.kind.as_str() {
         "registry" => Ok(CacheSource::Registry(name(given(place, "ref"))?)),
         "local" => {
-            let files = source(builder, given(place, "context"), "").await?;
+            let files = source(builder, given(place, "context"), "", Checkout::default()).await?;
             Ok(CacheSource::Files(given(place, "src").to_owned(), files))
         }
         other => Err(unknown_cache(other)),
@@ -88,7 +90,8 @@ async fn cache_source(builder: &Builder, place: &BuildPlace) -> Result<CacheSour
 }
 
 fn unknown_cache(kind: &str) -> Failure {
-    Failure::invalid(format!("unknown cache type {kind:?}: registry, local and inline are known"))
+    let hint = hint(kind, ["registry", "local", "inline"]);
+    Failure::invalid(format!("unknown cache type {kind:?}{hint}: registry, local and inline are known"))
 }
 
 fn cache_target(place: &BuildPlace) -> Result<CacheTarget, Failure> {
@@ -148,7 +151,8 @@ fn attest(given: &Map<String>) -> Result<Attest, Failure> {
             "provenance" => attest.provenance = Some(if wanted { mode } else { Mode::Off }),
             "sbom" => attest.sbom = wanted,
             other => {
-                let text = format!("unknown attestation {other:?}: provenance and sbom are known");
+                let hint = hint(other, ["provenance", "sbom"]);
+                let text = format!("unknown attestation {other:?}{hint}: provenance and sbom are known");
                 return Err(Failure::invalid(text));
             }
         }
@@ -170,6 +174,7 @@ pub fn done(product: &Product) -> (String, String, BuildResult) {
     };
     let result = BuildResult {
         id: String::new(),
+        reference: String::new(),
         platforms: product.platforms.iter().map(platform).collect(),
         outputs: product.outputs.iter().map(output).collect(),
         caches: product.caches(),

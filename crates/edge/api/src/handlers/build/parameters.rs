@@ -3,7 +3,7 @@
 use crate::query::Query;
 use crate::status::Failure;
 use hull_api_types::{AuthConfig, HostConfig, Ulimit};
-use hull_build::BuildRequest;
+use hull_build::{BuildRequest, CacheSource};
 use hull_errors::Kind;
 use hull_types::{ImageRef, Platform};
 use serde::de::DeserializeOwned;
@@ -12,15 +12,24 @@ use std::collections::BTreeMap;
 /// Everything but the context and the Dockerfile's text.
 pub fn request(query: &Query, registries: BTreeMap<String, AuthConfig>) -> Result<BuildRequest, Failure> {
     if query.flag("squash") {
-        return Err(not_here("squash"));
+        return Err(Failure::invalid("squash is only supported with experimental mode"));
     }
-    if query.get("version") == Some("2") {
-        let text = "a build of version 2 needs a BuildKit session, which Hull does not have: use version 1, `hull build`, \
-                    or Hull's docker-buildx plugin";
+    if query.text("session").is_some() || query.get("remote") == Some("client-session") {
+        let text = "a build with a BuildKit session is not available in Hull: send the context with the request, or use \
+                    `hull build` or Hull's docker-buildx plugin";
         return Err(Failure::new(Kind::NotImplemented, text));
     }
-    if query.text("outputs").is_some_and(|outputs| !matches!(outputs, "[]" | "null")) {
+    let outputs: Option<Vec<serde_json::Value>> = json(query, "outputs")?;
+    if outputs.is_some_and(|outputs| !outputs.is_empty()) {
         return Err(not_here("outputs"));
+    }
+    if query.all("securityopt").any(|text| !matches!(text, "" | "null" | "[]")) {
+        let text = "The daemon on this platform does not support setting security options on build";
+        return Err(Failure::invalid(text));
+    }
+    let isolation = query.text("isolation").unwrap_or_default();
+    if !matches!(isolation.to_lowercase().as_str(), "" | "default") {
+        return Err(Failure::invalid(format!("unsupported isolation: {isolation:?}")));
     }
     let arguments: BTreeMap<String, Option<String>> = json(query, "buildargs")?;
     let platform = query.text("platform").map(str::parse::<Platform>).transpose();
@@ -36,9 +45,20 @@ pub fn request(query: &Query, registries: BTreeMap<String, AuthConfig>) -> Resul
         network: query.text("networkmode").unwrap_or("default").to_owned(),
         host_config: host_config(query)?,
         auth: registries,
-        sequential: true,
+        cache_from: cache_from(query)?,
+        sequential: query.get("version") != Some("2"),
         ..BuildRequest::default()
     })
+}
+
+/// Images whose caches may help. One that has none is not looked at any further.
+fn cache_from(query: &Query) -> Result<Vec<CacheSource>, Failure> {
+    let names: Option<Vec<String>> = json(query, "cachefrom")?;
+    let parsed = names.into_iter().flatten().filter(|name| !name.is_empty()).map(|name| {
+        let parsed: Result<ImageRef, _> = name.parse();
+        parsed.map(|name| CacheSource::Registry(name.or_latest()))
+    });
+    parsed.collect::<Result<_, _>>().map_err(|error| Failure::invalid(format!("invalid cachefrom: {error}")))
 }
 
 fn not_here(name: &str) -> Failure {
@@ -70,9 +90,7 @@ fn host_config(query: &Query) -> Result<HostConfig, Failure> {
     let mut host = HostConfig::default();
     let number = |name: &str| query.number::<i64>(name).map(Option::unwrap_or_default);
     host.shm_size = number("shmsize")?;
-    host.isolation = query.text("isolation").unwrap_or_default().to_owned();
     host.extra_hosts = extra_hosts(query)?;
-    host.security_opt = json::<Option<Vec<String>>>(query, "securityopt")?;
     let limits = &mut host.resources;
     limits.memory = number("memory")?;
     limits.memory_swap = number("memswap")?;
