@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::matches::{Matches, Stop, Words, count_error, parse_bool, read};
 use crate::session::Globals;
 use crate::{help, root};
+use hull_dockerfile::nearest;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -139,11 +140,12 @@ fn descend(
     Ok(Plan::Run(Box::new((globals, Matches::new(name, command, found)))))
 }
 
-/// A builder is an engine, which a context stands for.
+/// Notes which builder a command is for, if it is for one.
 fn choose_builder(globals: &mut Globals, flags: &[Flag], found: &Words) {
-    let given = found.given.iter().rfind(|(at, _)| flags[*at].name == "builder");
-    if let Some((_, name)) = given.filter(|(_, name)| name != crate::endpoint::DEFAULT_CONTEXT) {
-        globals.context.clone_from(name);
+    if flags.iter().any(|flag| flag.name == "builder") {
+        let given = found.given.iter().rfind(|(at, _)| flags[*at].name == "builder");
+        let name = given.map(|(_, name)| name.clone());
+        globals.builder = name.or(globals.builder.take()).or(Some(String::new()));
     }
 }
 
@@ -157,10 +159,19 @@ fn stopped(path: &str, command: &Command, stop: Stop) -> Result<Plan, Failure> {
         }
         Stop::Flag(why) => {
             let usage = help::usage_line(path, command);
+            let why = format!("{why}{}", near_flag(command, &why));
             let text = format!("{why}\n\nUsage:  {usage}\n\nRun '{path} --help' for more information");
             Err(Failure::new(text).with_code(FLAG_ERROR))
         }
     }
+}
+
+/// For the commands that build: the flag that an unknown one is nearly. Docker's own commands say no more than Docker.
+fn near_flag(command: &Command, why: &str) -> String {
+    let builds = command.flags.iter().any(|flag| flag.name == "builder");
+    let Some(name) = why.strip_prefix("unknown flag: --").filter(|_| builds) else { return String::new() };
+    let known = command.flags.iter().filter(|flag| !flag.hidden).map(|flag| flag.name);
+    nearest(name, known).map(|near| format!(" (did you mean --{near}?)")).unwrap_or_default()
 }
 
 fn root_error(program: &str, stop: Stop) -> Failure {

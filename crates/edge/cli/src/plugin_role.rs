@@ -62,13 +62,9 @@ pub fn words(given: Vec<String>) -> Vec<String> {
 /// Where docker's CLI finds an engine when nobody names one.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// The engine that docker's CLI means: its builder's context, and its own default.
+/// The engine that docker's CLI means where nobody names one.
 pub fn complete_globals(globals: &mut Globals) {
     let config = ConfigFile::read(ConfigFile::directory(&globals.config)).ok();
-    let builder = std::env::var("BUILDX_BUILDER").unwrap_or_default();
-    if globals.hosts.is_empty() && globals.context.is_empty() && builder != endpoint::DEFAULT_CONTEXT {
-        globals.context = builder;
-    }
     let name = config.map(|config| endpoint::context_name(globals, &config)).unwrap_or_default();
     let default = name.is_empty() || name == endpoint::DEFAULT_CONTEXT;
     if default && globals.hosts.is_empty() && endpoint::host_variable().is_none() {

@@ -63,7 +63,10 @@ impl Renderer {
         let error =
             message.error_detail.as_ref().map(|detail| detail.message.as_str()).unwrap_or(&message.error);
         if !error.is_empty() {
-            return Err(Failure::new(error));
+            let code = message.error_detail.as_ref().map_or(0, |detail| detail.code);
+            return Err(
+                Failure::new(error).with_code(i32::try_from(code).ok().filter(|code| *code > 0).unwrap_or(1))
+            );
         }
         if message.aux.is_some() && message.status.is_empty() && message.stream.is_empty() {
             return Ok(String::new());

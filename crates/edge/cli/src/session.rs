@@ -1,6 +1,7 @@
 //! What a command works with: the global flags, the configuration, the engine. All of it is made when first asked
 //! for, as many commands need little.
 
+use crate::buildx::store;
 use crate::config::ConfigFile;
 use crate::endpoint::{self, Endpoint};
 use crate::engine_start;
@@ -29,6 +30,8 @@ pub struct Globals {
     pub tls_certificate: String,
     /// `--tlskey`.
     pub tls_key: String,
+    /// `--builder`, empty where it is not given; `None` for commands that have nothing to do with builders.
+    pub builder: Option<String>,
 }
 
 /// One run of the program.
@@ -59,7 +62,11 @@ impl Session {
     }
     /// Where the engine is.
     pub fn endpoint(&self) -> Result<Endpoint, Failure> {
-        endpoint::resolve(&self.globals, self.config())
+        let Some(name) = &self.globals.builder else {
+            return endpoint::resolve(&self.globals, self.config());
+        };
+        let builder = store::meant(&self.globals, self.config(), name)?;
+        endpoint::resolve(&store::globals_for(&self.globals, &builder), self.config())
     }
     /// The engine, connected to. With nobody having named one and none running, root starts it.
     pub async fn client(&self) -> Result<&Client, Failure> {

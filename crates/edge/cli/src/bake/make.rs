@@ -1,14 +1,15 @@
 //! The targets of a plan, built.
 
 use super::words;
-use crate::build::{self, Extra, Form, KEPT, Show};
+use crate::build::{self, ANSWER, Call, Extra, Form, KEPT, Show};
 use crate::failure::{Failure, file_error};
 use crate::matches::{Matches, Stop, read};
 use crate::session::Session;
+use crate::streams;
 use futures::future::{LocalBoxFuture, try_join_all};
 use hull_bake::{Plan, Target};
 use hull_client::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -16,22 +17,47 @@ use tokio::sync::{OnceCell, Semaphore};
 pub async fn all(session: &Session, matches: &Matches, plan: &Plan) -> Result<(), Failure> {
     let show = Show::new(Form::of(matches.text("progress"), false)?);
     let processors = std::thread::available_parallelism().map_or(2, |count| count.get());
-    // What is looked at and not built is printed, one target after the other.
-    let looks =
-        plan.targets.values().any(|target| target.call.as_deref().is_some_and(|call| call != "build"));
-    let places = if looks { 1 } else { processors.max(2) };
     let cells = plan.targets.keys().map(|name| (name.clone(), OnceCell::new())).collect();
-    let bake = Bake { session, plan, show: &show, cells, places: Semaphore::new(places) };
+    let bake = Bake { session, plan, show: &show, cells, places: Semaphore::new(processors.max(2)) };
     let result = show.during(try_join_all(plan.wanted.iter().map(|name| bake.target(name)))).await;
     bake.forget().await;
-    let documents = result?;
+    let documents: Map<String, Value> = plan.wanted.iter().cloned().zip(result?).collect();
     match matches.text("metadata-file") {
-        "" => Ok(()),
-        path => {
-            let document: Map<String, Value> = plan.wanted.iter().cloned().zip(documents).collect();
-            std::fs::write(path, format!("{:#}\n", Value::Object(document)))
-                .map_err(|error| Failure::new(file_error("open", path, &error)))
+        "" => {}
+        path => std::fs::write(path, format!("{:#}\n", json!(documents)))
+            .map_err(|error| Failure::new(file_error("open", path, &error)))?,
+    }
+    say_answers(plan, &documents, Call::of(matches)?.is_some_and(|call| call.json))
+}
+
+/// Says what the targets answered that were asked and not built, one after the other in the order of their names.
+fn say_answers(plan: &Plan, documents: &Map<String, Value>, as_json: bool) -> Result<(), Failure> {
+    let mut asked = Vec::new();
+    for (name, target) in &plan.targets {
+        let call = Call::parse(target.call.as_deref().unwrap_or_default())?;
+        let answer = documents.get(name).and_then(|document| document.get(ANSWER));
+        asked.extend(call.zip(answer).map(|(call, answer)| (name, target, call, answer)));
+    }
+    if as_json {
+        let mut document = plan.to_json();
+        for (name, definition) in document["target"].as_object_mut().into_iter().flatten() {
+            let mut parts = json!({ "build": definition.take() });
+            for (_, _, call, answer) in asked.iter().filter(|(asked, ..)| *asked == name) {
+                parts[call.name.as_str()] = (*answer).clone();
+            }
+            *definition = parts;
         }
+        streams::print_line(&format!("{document:#}"));
+    } else {
+        for (place, (name, target, call, answer)) in asked.iter().enumerate() {
+            let description = target.description.as_ref().map(|text| format!("{text}\n")).unwrap_or_default();
+            let blank = if place > 0 { "\n" } else { "" };
+            streams::print(&format!("{blank}{name}\n{description}\n{}", call.text(answer)?));
+        }
+    }
+    match asked.iter().map(|(_, _, call, answer)| call.code(answer)).max() {
+        None | Some(0) => Ok(()),
+        Some(code) => Err(Failure::silent(code)),
     }
 }
 

@@ -8,14 +8,17 @@
 mod files;
 mod list;
 mod make;
+mod place;
 mod words;
 
+use crate::build::Call;
 use crate::buildx::BUILDER;
 use crate::command::{Action, Arguments, Command, Flag, FlagKind};
 use crate::failure::Failure;
 use crate::matches::Matches;
 use crate::session::Session;
 use crate::streams;
+use files::{Files, Words};
 use hull_bake::{Options, Plan};
 use hull_types::Platform;
 
@@ -63,8 +66,12 @@ const FLAGS: &[Flag] = &[
 ];
 
 async fn bake(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let plan_or_list = read(matches)?;
-    let Some(plan) = plan_or_list else { return Ok(()) };
+    let words = Words::of(matches.arguments());
+    let files = files::read(session, matches, &words).await?;
+    let Some(mut plan) = read(matches, &words, &files)? else { return Ok(()) };
+    if let Some(root) = &files.root {
+        place::within(&mut plan, root)?;
+    }
     if matches.switch("print") {
         streams::print_line(&format!("{:#}", plan.to_json()));
         return Ok(());
@@ -74,11 +81,10 @@ async fn bake(session: &Session, matches: &Matches) -> Result<(), Failure> {
 }
 
 /// What is to be built; nothing where a list was asked for and printed.
-fn read(matches: &Matches) -> Result<Option<Plan>, Failure> {
-    let texts = files::read(matches)?;
+fn read(matches: &Matches, words: &Words<'_>, found: &Files) -> Result<Option<Plan>, Failure> {
     let files: Vec<hull_bake::File<'_>> =
-        texts.iter().map(|(name, text)| hull_bake::File { name, text }).collect();
-    let overrides = overrides(matches);
+        found.texts.iter().map(|(name, text)| hull_bake::File { name, text }).collect();
+    let overrides = overrides(matches, Call::of(matches)?.as_ref());
     let mut given = Vec::new();
     for text in matches.list("var") {
         let (name, value) = text
@@ -90,13 +96,13 @@ fn read(matches: &Matches) -> Result<Option<Plan>, Failure> {
         let given = given.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.clone());
         given.or_else(|| std::env::var(name).ok())
     };
-    let here = std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default();
     let options = Options {
-        targets: matches.arguments(),
+        targets: words.targets,
         overrides: &overrides,
         variable: &variable,
         platform: &Platform::host().to_string(),
-        command_context: &here,
+        command_context: words.command_context,
+        dotenv: &found.dotenv,
     };
     let failed = |error: hull_bake::Error| Failure::new(format!("ERROR: {error}"));
     let kind = match (matches.switch("list-targets"), matches.switch("list-variables")) {
@@ -113,7 +119,7 @@ fn read(matches: &Matches) -> Result<Option<Plan>, Failure> {
 }
 
 /// `--set`, and the flags that are short for one.
-fn overrides(matches: &Matches) -> Vec<String> {
+fn overrides(matches: &Matches, call: Option<&Call>) -> Vec<String> {
     let mut all = matches.list("set");
     for name in ["push", "load", "no-cache", "pull"] {
         if matches.changed(name) {
@@ -128,11 +134,7 @@ fn overrides(matches: &Matches) -> Vec<String> {
             attributes => all.push(format!("*.attest=type={name},{attributes}")),
         }
     }
-    match (matches.switch("check"), matches.text("call")) {
-        (true, _) => all.push("*.call=check".into()),
-        (_, "build") => {}
-        (_, call) => all.push(format!("*.call={call}")),
-    }
+    all.extend(call.map(|call| format!("*.call={}", call.name)));
     all
 }
 

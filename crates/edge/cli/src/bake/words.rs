@@ -1,12 +1,22 @@
 //! A target as the command line of its build.
 
+use super::files::{HERE, is_remote};
 use hull_bake::{Entry, Target};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Whether a place is a directory of this machine.
 fn is_local(place: &str) -> bool {
-    !place.contains("://") && !place.starts_with("git@") && !place.starts_with("target:") && place != "-"
+    !is_remote(place) && !place.starts_with("target:") && place != "-"
+}
+
+/// `cwd://path` as a path.
+fn here(place: &str) -> &str {
+    match place.strip_prefix(HERE) {
+        Some("") => ".",
+        Some(path) => path,
+        None => place,
+    }
 }
 
 /// The words after `build`. `built` has what the targets came to that this one starts from, by their names;
@@ -14,7 +24,7 @@ fn is_local(place: &str) -> bool {
 pub fn of(target: &Target, built: &BTreeMap<String, String>, wanted: bool) -> Result<Vec<String>, String> {
     let mut words = Words::default();
     let context = target.context.as_deref().unwrap_or(".");
-    let context = context.strip_prefix("cwd://").unwrap_or(context);
+    let context = here(context);
     if let Some(name) = context.strip_prefix("target:") {
         return Err(format!(
             "the context target:{name} is available in contexts only: contexts = {{ {name} = \"target:{name}\" }}"
@@ -33,7 +43,7 @@ pub fn of(target: &Target, built: &BTreeMap<String, String>, wanted: bool) -> Re
     for (name, place) in &target.contexts {
         let place = match place.strip_prefix("target:") {
             Some(other) => built.get(other).ok_or_else(|| format!("target {other} was not built"))?,
-            None => place.strip_prefix("cwd://").unwrap_or(place),
+            None => here(place),
         };
         words.add("build-context", format!("{name}={place}"));
     }

@@ -1,8 +1,8 @@
 //! A build by an engine that has no routes of Hull's: the context as a tar to `POST /build`.
 
-use super::context;
 use super::run::{Source, Wanted};
 use super::show::Form;
+use super::{context, input};
 use crate::failure::Failure;
 use crate::matches::Matches;
 use crate::progress::{self, Target};
@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::streams;
 use bytes::Bytes;
 use hull_api_types::JsonMessage;
-use hull_api_types::build::{BuildOptions, ContextFile};
+use hull_api_types::build::{BuildOptions, BuildPlace, ContextFile};
 use hull_archive::{Entry, EntryKind, Writer};
 use hull_client::Method;
 use std::fs::File;
@@ -38,6 +38,7 @@ pub async fn build(
         _ => String::new(),
     };
     let host = &options.host_config;
+    let caches = images_of_caches(options)?;
     let call = client.request(Method::POST, "/build").query(|query| {
         query.text("dockerfile", &name).text("target", &options.target).text("platform", &options.platform);
         query.text("remote", &remote).text("networkmode", &options.network);
@@ -51,37 +52,35 @@ pub async fn build(
         }
         query.text("buildargs", &json(serde_json::json!(options.args)));
         query.text("labels", &json(serde_json::json!(options.labels)));
-        if let Some(ulimits) = &host.resources.ulimits {
+        let limits = &host.resources;
+        if let Some(ulimits) = &limits.ulimits {
             query.text("ulimits", &json(serde_json::json!(ulimits)));
         }
-        if host.shm_size > 0 {
-            query.text("shmsize", &host.shm_size.to_string());
+        if !caches.is_empty() {
+            query.text("cachefrom", &json(serde_json::json!(caches)));
         }
-        if host.resources.memory > 0 {
-            query.text("memory", &host.resources.memory.to_string());
+        for (name, number) in [
+            ("shmsize", host.shm_size),
+            ("memory", limits.memory),
+            ("memswap", limits.memory_swap),
+            ("cpushares", limits.cpu_shares),
+            ("cpuperiod", limits.cpu_period),
+            ("cpuquota", limits.cpu_quota),
+        ] {
+            if number != 0 {
+                query.text(name, &number.to_string());
+            }
         }
+        query.text("cpusetcpus", &limits.cpuset_cpus).text("cpusetmems", &limits.cpuset_mems);
+        query.text("cgroupparent", &limits.cgroup_parent);
     });
     let registries = serde_json::to_vec(&options.auth).unwrap_or_default();
     let header = {
         use base64::Engine;
         base64::engine::general_purpose::URL_SAFE.encode(registries)
     };
-    let (sender, receiver) = mpsc::channel(8);
-    let call = call.header("x-registry-config", &header).stream("application/x-tar", receiver);
-    if let Source::Directory(root) = &wanted.source {
-        let ignore = context::ignore(root, wanted.dockerfile_path.as_deref())?;
-        let walked = context::walk(root, &ignore)?;
-        let extra = wanted.dockerfile.clone().map(|text| (name.clone(), text));
-        std::thread::spawn(move || {
-            let mut pieces = Pieces { sender, buffer: Vec::new() };
-            let written = write(&walked.root, &walked.manifest.files, extra, &mut pieces);
-            if let Err(error) = written.and_then(|()| pieces.flush()) {
-                let _ = pieces.sender.blocking_send(Err(error));
-            }
-        });
-    } else {
-        drop(sender);
-    }
+    let call = call.header("x-registry-config", &header);
+    let call = call.stream("application/x-tar", body(wanted, &name)?);
     let mut stream = call.send().await?.messages::<JsonMessage>();
     let mut image = String::new();
     progress::show(&mut stream, Target::Output, |aux| {
@@ -96,6 +95,46 @@ pub async fn build(
     }
 }
 
+/// The context as the request's body.
+fn body(wanted: &Wanted, name: &str) -> Result<mpsc::Receiver<io::Result<Bytes>>, Failure> {
+    let extra = wanted.dockerfile.clone().map(|text| (name.to_owned(), text));
+    let (root, files) = match &wanted.source {
+        Source::Input => return Ok(input::stream(wanted.head.clone())),
+        Source::Directory(root) => {
+            let ignore = context::ignore(root, wanted.dockerfile_path.as_deref())?;
+            let walked = context::walk(root, &ignore)?;
+            (walked.root, walked.manifest.files)
+        }
+        Source::Nothing => Default::default(),
+        // The engine gets the files, and a Dockerfile from here has no place among them.
+        Source::Remote(_) if extra.is_some() => {
+            return Err("this engine takes a context from elsewhere only with the Dockerfile in it".into());
+        }
+        Source::Remote(_) => return Ok(mpsc::channel(1).1),
+    };
+    let (sender, receiver) = mpsc::channel(8);
+    std::thread::spawn(move || {
+        let mut pieces = Pieces { sender, buffer: Vec::new() };
+        let written = write(&root, &files, extra, &mut pieces);
+        if let Err(error) = written.and_then(|()| pieces.flush()) {
+            let _ = pieces.sender.blocking_send(Err(error));
+        }
+    });
+    Ok(receiver)
+}
+
+/// The names in `--cache-from`: the classic builder has caches in images alone.
+fn images_of_caches(options: &BuildOptions) -> Result<Vec<String>, Failure> {
+    let name = |place: &BuildPlace| match (place.kind.as_str(), place.attributes.get("ref")) {
+        ("registry", Some(name)) => Ok(name.clone()),
+        _ => Err(Failure::new(format!(
+            "--cache-from of type {} needs Hull's daemon: this engine has its classic builder only",
+            place.kind
+        ))),
+    };
+    options.cache_from.iter().map(name).collect()
+}
+
 /// What only Hull's own routes do.
 fn refuse(matches: &Matches) -> Result<(), Failure> {
     let beyond = [
@@ -105,6 +144,7 @@ fn refuse(matches: &Matches) -> Result<(), Failure> {
         "build-context",
         "no-cache-filter",
         "check",
+        "call",
         "allow",
         "metadata-file",
         "verify",
@@ -112,7 +152,6 @@ fn refuse(matches: &Matches) -> Result<(), Failure> {
         "attest",
         "provenance",
         "sbom",
-        "cache-from",
         "cache-to",
         "push",
     ];

@@ -15,18 +15,21 @@ pub struct Directory {
 
 /// What is to be left out: the Dockerfile's own file, or the directory's.
 pub fn ignore(root: &Path, dockerfile: Option<&Path>) -> Result<Ignore, Failure> {
+    let (path, text) = ignore_text(root, dockerfile)?;
+    Ignore::parse(&text).map_err(|error| Failure::new(format!("error reading {}: {error}", path.display())))
+}
+
+/// That file and its text, which is empty where there is none.
+pub fn ignore_text(root: &Path, dockerfile: Option<&Path>) -> Result<(PathBuf, String), Failure> {
     let own = dockerfile.map(|path| PathBuf::from(format!("{}.dockerignore", path.display())));
     for path in own.into_iter().chain([root.join(".dockerignore")]) {
         match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                return Ignore::parse(&text)
-                    .map_err(|error| Failure::new(format!("error reading {}: {error}", path.display())));
-            }
+            Ok(text) => return Ok((path, text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(file_error("open", &path, &error).into()),
         }
     }
-    Ok(Ignore::default())
+    Ok(Default::default())
 }
 
 /// Walks it.

@@ -6,10 +6,12 @@
 //!  an engine without that route: a tar to POST /build (classic)
 //! ```
 
+mod call;
 mod classic;
 mod context;
 mod debug;
 mod hashes;
+mod input;
 mod options;
 mod output;
 mod places;
@@ -19,8 +21,10 @@ mod send;
 mod show;
 mod verify;
 
+pub use call::Call;
+pub use places::fields;
 pub use prune::{PRUNE, prune_cache};
-pub use run::{Extra, KEPT, one};
+pub use run::{ANSWER, Extra, KEPT, one};
 pub use show::{Form, Show};
 
 use crate::buildx;
@@ -77,9 +81,15 @@ const FLAGS: &[Flag] = &[
         "stringArray",
         "Cache export destinations (e.g., \"user/app:cache\", \"type=local,dest=path/to/dir\")",
     ),
-    Flag::text("call", "string", "Set method for evaluating build (\"build\", \"check\")").default("build"),
+    Flag::text(
+        "call",
+        "string",
+        "Set method for evaluating build (\"build\", \"check\", \"outline\", \"targets\")",
+    )
+    .default("build"),
     Flag::text("cgroup-parent", "string", "Set the parent cgroup for the \"RUN\" instructions during build"),
     Flag::switch("check", "Shorthand for \"--call=check\""),
+    Flag::switch("compress", "Compress the build context using gzip: it is not sent as an archive").hidden(),
     Flag::text("cpu-period", "int", "Limit the CPU CFS (Completely Fair Scheduler) period")
         .check(crate::check::integer),
     Flag::text("cpu-quota", "int", "Limit the CPU CFS (Completely Fair Scheduler) quota")
@@ -91,6 +101,7 @@ const FLAGS: &[Flag] = &[
     Flag::text("file", "string", "Name of the Dockerfile (Default is \"PATH/Dockerfile\")").short('f'),
     Flag::switch("force-rm", "Always remove intermediate containers").hidden(),
     Flag::text("iidfile", "string", "Write the image ID to the file"),
+    Flag::text("isolation", "string", "Container isolation technology").hidden(),
     Flag::list("label", "stringArray", "Set metadata for an image"),
     Flag::switch("load", "Shorthand for \"--output=type=docker\""),
     Flag::text("memory", "bytes", "Memory limit").short('m'),

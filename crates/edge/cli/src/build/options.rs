@@ -1,14 +1,17 @@
 //! Flags as a build's options.
 
+use super::call::Call;
 use super::places;
 use crate::container::options::ulimits;
-use crate::failure::Failure;
+use crate::failure::{Failure, file_error};
 use crate::matches::Matches;
 use crate::session::Session;
 use base64::Engine;
 use hull_api_types::build::BuildOptions;
 use hull_api_types::{AuthConfig, HostConfig, Map};
+use hull_dockerfile::hint;
 use hull_types::size;
+use std::io::Read;
 
 /// Everything but contexts and the Dockerfile.
 pub fn read(session: &Session, matches: &Matches) -> Result<BuildOptions, Failure> {
@@ -25,6 +28,9 @@ pub fn read(session: &Session, matches: &Matches) -> Result<BuildOptions, Failur
     // The same builds everywhere where the environment says so.
     if let (Ok(epoch), false) = (std::env::var("SOURCE_DATE_EPOCH"), args.contains_key("SOURCE_DATE_EPOCH")) {
         args.insert("SOURCE_DATE_EPOCH".into(), epoch);
+    }
+    if !matches!(matches.text("isolation"), "" | "default") {
+        return Err(Failure::new(format!("unsupported isolation: {:?}", matches.text("isolation"))));
     }
     let labels = matches.list("label").into_iter().map(|text| match text.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
@@ -44,7 +50,7 @@ pub fn read(session: &Session, matches: &Matches) -> Result<BuildOptions, Failur
         ssh: ssh(matches)?,
         entitlements: matches.list("allow"),
         auth: credentials(session),
-        check_only: checks(matches)?,
+        call: Call::of(matches)?.map(|call| call.name).unwrap_or_default(),
         platforms: platforms(matches),
         attests: places::attests(matches)?,
         cache_from: places::caches(matches, "cache-from")?,
@@ -80,14 +86,6 @@ fn tags(matches: &Matches) -> Result<Vec<String>, Failure> {
             .map_err(|error| Failure::new(format!("invalid tag {tag:?}: {error}")))?;
     }
     Ok(tags)
-}
-
-fn checks(matches: &Matches) -> Result<bool, Failure> {
-    match matches.text("call") {
-        "build" => Ok(matches.switch("check")),
-        "check" => Ok(true),
-        other => Err(Failure::new(format!("unsupported --call {other:?}: build and check are known"))),
-    }
 }
 
 fn bytes(matches: &Matches, name: &str) -> Result<i64, Failure> {
@@ -130,7 +128,10 @@ fn secrets(matches: &Matches) -> Result<Map<String>, Failure> {
                 Some(("src" | "source", value)) => source = Some(value.to_owned()),
                 Some(("env", value)) => variable = Some(value.to_owned()),
                 Some(("type", value)) => kind = value.to_owned(),
-                Some((key, _)) => return Err(Failure::new(format!("unexpected key '{key}' in '{part}'"))),
+                Some((key, _)) => {
+                    let hint = hint(key, ["id", "src", "source", "env", "type"]);
+                    return Err(Failure::new(format!("unexpected key '{key}' in '{part}'{hint}")));
+                }
                 None => return Err(Failure::new(format!("invalid field '{part}' must be a key=value pair"))),
             }
         }
@@ -150,18 +151,28 @@ fn secrets(matches: &Matches) -> Result<Map<String>, Failure> {
                 None => read_secret(&id, &id)?,
             },
         };
+        if content.len() as u64 > SECRET_LIMIT {
+            return Err(Failure::new(format!(
+                "ERROR: failed to build: invalid secret size over 500KB: {id}"
+            )));
+        }
         secrets.insert(id, base64::engine::general_purpose::STANDARD.encode(content));
     }
     Ok(secrets)
 }
 
+/// The largest secret.
+const SECRET_LIMIT: u64 = 500 << 10;
+
 fn read_secret(id: &str, path: &str) -> Result<Vec<u8>, Failure> {
-    const LIMIT: u64 = 500 << 10;
-    let failed = |error: std::io::Error| Failure::new(format!("secret {id}: {path}: {error}"));
-    if std::fs::metadata(path).map_err(failed)?.len() > LIMIT {
-        return Err(Failure::new(format!("invalid secret size over 500KB: {path}")));
-    }
-    std::fs::read(path).map_err(failed)
+    let failed = |error: std::io::Error| {
+        Failure::new(format!("ERROR: failed to build: secret {id}: {}", file_error("open", path, &error)))
+    };
+    let mut content = Vec::new();
+    // Not what the file's size says: it may be a pipe.
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(SECRET_LIMIT + 1).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
 }
 
 /// `default`, `id`, `id=SOCKET`; the agent's own socket where none is named.

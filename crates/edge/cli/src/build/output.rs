@@ -85,7 +85,11 @@ fn one(place: &BuildPlace, number: usize) -> Result<Output, Failure> {
         "" => return Err("type is required for output".into()),
         other => {
             return Err(Failure::new(format!(
-                "unsupported output type {other:?}: image, registry, docker, oci, local, tar and cacheonly are known"
+                "unsupported output type {other:?}{}: image, registry, docker, oci, local, tar and cacheonly are known",
+                hull_dockerfile::hint(
+                    other,
+                    ["image", "registry", "docker", "oci", "local", "tar", "cacheonly"]
+                )
             )));
         }
     };

@@ -23,7 +23,8 @@ pub fn parse(text: &str, flag: &str) -> Result<BuildPlace, Failure> {
     Ok(place)
 }
 
-fn fields(text: &str) -> Vec<String> {
+/// The fields of a list with commas between them.
+pub fn fields(text: &str) -> Vec<String> {
     let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {

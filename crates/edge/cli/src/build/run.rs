@@ -1,16 +1,17 @@
 //! One build, from its flags to its result.
 
+use super::call::Call;
 use super::output;
 use super::show::{Form, Show};
-use super::{classic, context, options, places, send, verify};
+use super::{classic, context, input, options, places, send, verify};
+use crate::buildx;
 use crate::failure::{Failure, file_error};
 use crate::matches::Matches;
 use crate::session::Session;
 use crate::streams;
-use hull_api_types::build::{BuildMessage, BuildOptions, BuildResult};
+use hull_api_types::build::{BuildMessage, BuildOptions, BuildResult, ContextAnswer};
 use hull_client::{Client, JsonStream, Method};
 use serde_json::Value;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -20,8 +21,10 @@ pub enum Source {
     Directory(PathBuf),
     /// A URL or git reference: the daemon gets it.
     Remote(String),
-    /// A Dockerfile alone, or a tar, on standard input.
+    /// Standard input: a tar, or a Dockerfile alone.
     Input,
+    /// No files.
+    Nothing,
 }
 
 impl Source {
@@ -41,6 +44,8 @@ pub struct Wanted {
     pub dockerfile: Option<String>,
     pub dockerfile_name: String,
     pub dockerfile_path: Option<PathBuf>,
+    /// What was read of an archive on standard input to know it for one.
+    pub head: Vec<u8>,
 }
 
 /// How it ended.
@@ -48,6 +53,8 @@ pub struct Finished {
     pub image: String,
     pub top: String,
     pub result: BuildResult,
+    /// What the engine answered where no build was asked for.
+    pub answer: Option<Value>,
     /// The build's connection: the engine has the result ready for as long as it is there.
     _connection: JsonStream<BuildMessage>,
 }
@@ -95,6 +102,9 @@ pub async fn build(session: &Session, matches: &Matches) -> Result<(), Failure> 
     let show = Show::new(Form::of(matches.text("progress"), matches.switch("quiet"))?);
     let mut own = show.beside("");
     let result = show.during(one(session, matches, &mut own, &Extra::default())).await;
+    if let (Ok(document), Some(call)) = (&result, Call::of(matches)?) {
+        return call.say(&document[ANSWER]);
+    }
     let Some(image) = own.left_image() else { return result.map(drop) };
     let Err(failure) = result else { return Ok(()) };
     super::debug::look(session, &image, failure).await
@@ -120,19 +130,20 @@ pub async fn one(
     options.without_image |= extra.layers_only;
     places::add_credentials(session, &mut options);
     let wanted = wanted(matches, extra)?;
+    options.origin = match &wanted.source {
+        Source::Directory(root) => root.canonicalize().unwrap_or_else(|_| root.clone()).display().to_string(),
+        Source::Remote(remote) => remote.clone(),
+        Source::Input | Source::Nothing => String::new(),
+    };
     let client = session.client().await?;
-    let source = wanted.dockerfile.clone().unwrap_or_default();
-    let check = options.check_only;
     let Some(finished) = hull(client, matches, &wanted, &mut options, show).await? else {
         classic::build(session, matches, &wanted, &options, form).await?;
         return Ok(Value::Null);
     };
-    if check {
-        let found = show.report(&wanted.dockerfile_name, &source);
-        if !found {
-            streams::print_line("Check complete, no warnings found.");
-        }
-        return if found { Err(Failure::silent(1)) } else { Ok(Value::Null) };
+    if let Some(answer) = finished.answer {
+        let document = serde_json::json!({ ANSWER: answer });
+        write_metadata(matches, &document)?;
+        return Ok(document);
     }
     show.findings();
     for output in &outputs {
@@ -142,7 +153,7 @@ pub async fn one(
     if matches.switch("verify") {
         verify::verify(client, matches, &wanted, &options, &finished).await?;
     }
-    let document = note(matches, &finished, &options)?;
+    let document = note(session, matches, &finished, &options)?;
     let id = finished.id();
     if form == Form::Quiet && !id.is_empty() {
         streams::print_line(&id);
@@ -161,52 +172,78 @@ fn with_kept(mut document: Value, show: &Show) -> Value {
 /// Where a build's document says by which id the engine keeps the result.
 pub const KEPT: &str = "hull.kept";
 
+/// Where the document has the answer to a `--call`.
+pub const ANSWER: &str = "result.json";
+
 /// `--iidfile`, `--metadata-file`.
-fn note(matches: &Matches, finished: &Finished, options: &BuildOptions) -> Result<Value, Failure> {
-    let write = |path: &str, text: String| {
-        std::fs::write(path, text).map_err(|error| Failure::new(file_error("open", path, &error)))
-    };
+fn note(
+    session: &Session,
+    matches: &Matches,
+    finished: &Finished,
+    options: &BuildOptions,
+) -> Result<Value, Failure> {
     match matches.text("iidfile") {
         "" => {}
         path => write(path, finished.id())?,
     }
-    let document = finished.metadata(options);
-    match matches.text("metadata-file") {
-        "" => {}
-        path => write(path, format!("{document:#}\n"))?,
+    let mut document = finished.metadata(options);
+    if !finished.result.reference.is_empty() {
+        let builder = buildx::store::named(session)?.name;
+        document["buildx.build.ref"] = format!("{builder}/{builder}/{}", finished.result.reference).into();
     }
+    write_metadata(matches, &document)?;
     Ok(document)
+}
+
+fn write_metadata(matches: &Matches, document: &Value) -> Result<(), Failure> {
+    match matches.text("metadata-file") {
+        "" => Ok(()),
+        path => write(path, format!("{document:#}\n")),
+    }
+}
+
+fn write(path: &str, text: String) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::new(file_error("open", path, &error)))
 }
 
 fn wanted(matches: &Matches, extra: &Extra) -> Result<Wanted, Failure> {
     let source = Source::of(matches.argument(0));
     let file = matches.text("file");
+    let without_file = |source, dockerfile| Wanted {
+        source,
+        dockerfile,
+        dockerfile_name: "Dockerfile".into(),
+        dockerfile_path: None,
+        head: Vec::new(),
+    };
     if extra.dockerfile.is_some() {
-        return Ok(Wanted {
-            source,
-            dockerfile: extra.dockerfile.clone(),
-            dockerfile_name: "Dockerfile".into(),
-            dockerfile_path: None,
-        });
+        return Ok(without_file(source, extra.dockerfile.clone()));
     }
     if file == "-" {
         if source == Source::Input {
             return Err("invalid argument: can't use stdin for both build context and dockerfile".into());
         }
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
-        return Ok(Wanted {
-            source,
-            dockerfile: Some(text),
-            dockerfile_name: "Dockerfile".into(),
-            dockerfile_path: None,
-        });
+        return Ok(without_file(source, Some(input::text(Vec::new())?)));
+    }
+    if source == Source::Input {
+        let head = input::head()?;
+        if !input::is_archive(&head) {
+            if !file.is_empty() {
+                return Err(
+                    "ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles".into()
+                );
+            }
+            return Ok(without_file(Source::Nothing, Some(input::text(head)?)));
+        }
+        if matches.switch("verify") {
+            return Err("--verify reads the context twice, which standard input cannot give".into());
+        }
+        let name = if file.is_empty() { "Dockerfile" } else { file };
+        return Ok(Wanted { dockerfile_name: name.into(), head, ..without_file(source, None) });
     }
     let Source::Directory(root) = &source else {
         let name = if file.is_empty() { "Dockerfile" } else { file };
-        return Ok(Wanted { source, dockerfile: None, dockerfile_name: name.into(), dockerfile_path: None });
+        return Ok(Wanted { dockerfile_name: name.into(), ..without_file(source, None) });
     };
     if !root.is_dir() {
         let text =
@@ -223,7 +260,7 @@ fn wanted(matches: &Matches, extra: &Extra) -> Result<Wanted, Failure> {
         Failure::new(format!("ERROR: failed to read dockerfile: {}", file_error("open", &path, &error)))
     })?;
     let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-    Ok(Wanted { source, dockerfile: Some(text), dockerfile_name: name, dockerfile_path: Some(path) })
+    Ok(Wanted { dockerfile_name: name, dockerfile_path: Some(path), ..without_file(source, Some(text)) })
 }
 
 /// Builds by Hull's routes; `None` where the engine has none.
@@ -243,25 +280,30 @@ pub async fn hull(
     );
     match &wanted.source {
         Source::Remote(remote) => options.remote.clone_from(remote),
+        Source::Nothing => {}
         Source::Input => {
-            let mut bytes = Vec::new();
-            std::io::stdin()
-                .read_to_end(&mut bytes)
-                .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
-            match String::from_utf8(bytes) {
-                Ok(text) if !text.contains('\0') => options.dockerfile = text,
-                _ => return Err("a tar on standard input: unpack it, or give its URL".into()),
+            // Asked before any of it is read: it comes once.
+            match client.request(Method::GET, "/hull/history").done().await {
+                Err(error) if error.is_not_found() => return Ok(None),
+                answer => answer?,
+            }
+            let began = Instant::now();
+            let call = client.request(Method::POST, "/hull/archives");
+            let sent = call.stream("application/x-tar", input::stream(wanted.head.clone()));
+            options.context = sent.fetch::<ContextAnswer>().await?.id;
+            show.internal("load build context from standard input", "", began);
+        }
+        Source::Directory(root) => {
+            let dockerfile = wanted.dockerfile_path.as_deref();
+            options.ignore = context::ignore_text(root, dockerfile)?.1;
+            // Who only asks need not send anything.
+            if options.call.is_empty() {
+                let Some(id) = directory(client, root, dockerfile, "build context", show).await? else {
+                    return Ok(None);
+                };
+                options.context = id;
             }
         }
-        Source::Directory(root) if !options.check_only => {
-            let Some(id) =
-                directory(client, root, wanted.dockerfile_path.as_deref(), "build context", show).await?
-            else {
-                return Ok(None);
-            };
-            options.context = id;
-        }
-        Source::Directory(_) => {}
     }
     for text in matches.list("build-context") {
         let (name, value) = text
@@ -332,11 +374,13 @@ async fn solve(
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    let mut answer = None;
     while let Some(message) = messages.next().await? {
         show.message(&message);
         match message {
+            BuildMessage::Called(value) => answer = Some(value),
             BuildMessage::Done { image, top, result } => {
-                return Ok(Some(Finished { image, top, result: *result, _connection: messages }));
+                return Ok(Some(Finished { image, top, result: *result, answer, _connection: messages }));
             }
             BuildMessage::Error(error) => return Err(show.failure(&error)),
             _ => {}

@@ -1,15 +1,18 @@
-//! `buildx ls`, `inspect`, `use` …: builders, which are docker's contexts.
+//! `buildx ls`, `inspect`, `create`, `use` …: builders, which are names for engines.
 
 use super::BUILDER;
-use crate::command::{Action, Arguments, Command, Flag};
+use super::store::{self, Builder, Builders};
+use crate::build::fields;
+use crate::command::{Action, Arguments, Command, Flag, FlagKind};
 use crate::context;
 use crate::endpoint::{self, DEFAULT_CONTEXT};
-use crate::failure::Failure;
+use crate::failure::{Failure, Failures};
 use crate::matches::Matches;
-use crate::session::Session;
+use crate::session::{Globals, Session};
 use crate::{streams, table};
 use hull_client::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub static LIST: Command = Command {
     usage: "",
@@ -51,7 +54,7 @@ pub static USE: Command = Command {
 
 pub static CREATE: Command = Command {
     usage: "[OPTIONS] [CONTEXT|ENDPOINT]",
-    about: "Create a new builder instance (an engine is its only builder)",
+    about: "Create a new builder instance: a name for an engine, which builds itself",
     names: &[],
     flags: &[
         Flag::switch("append", "Append a node to builder instead of changing it"),
@@ -59,7 +62,8 @@ pub static CREATE: Command = Command {
         BUILDER,
         Flag::text("buildkitd-config", "string", "BuildKit daemon config file"),
         Flag::text("buildkitd-flags", "string", "BuildKit daemon flags"),
-        Flag::text("driver", "string", "Driver to use"),
+        Flag::alias("config", "buildkitd-config", FlagKind::Text),
+        Flag::text("driver", "string", "Driver to use (available: \"docker\", \"docker-container\")"),
         Flag::list("driver-opt", "stringArray", "Options for the driver"),
         Flag::switch("leave", "Remove a node from builder instead of changing it"),
         Flag::text("name", "string", "Builder instance name"),
@@ -69,14 +73,7 @@ pub static CREATE: Command = Command {
     ],
     arguments: Arguments::AtMost(1),
     interspersed: true,
-    action: Action::Run(|_, _| {
-        Box::pin(async {
-            Err(Failure::new(
-                "ERROR: an engine is its own and only builder, there is none to create: leave --builder out, or add \
-                 another engine with 'docker context create' and name it with --builder",
-            ))
-        })
-    }),
+    action: Action::Run(|session, matches| Box::pin(create(session, matches))),
 };
 
 pub static REMOVE: Command = Command {
@@ -104,35 +101,50 @@ pub static STOP: Command = Command {
     arguments: Arguments::AtMost(1),
     interspersed: true,
     // An engine does not stop for it; buildx says nothing of its own engines' builders either.
-    action: Action::Run(|session, matches| Box::pin(async { known(session, matches.argument(0)).map(drop) })),
+    action: Action::Run(|session, matches| Box::pin(async { meant(session, matches).map(drop) })),
 };
 
-/// The names of all builders and where they are, the default one first.
-fn all(session: &Session) -> Result<Vec<(String, String)>, Failure> {
-    let mut found = vec![(DEFAULT_CONTEXT.to_owned(), DEFAULT_CONTEXT.to_owned())];
-    let contexts = context::all(&session.config().directory)?;
-    found.extend(contexts.into_iter().map(|context| (context.name.clone(), context.name)));
+/// What `inspect` and `ls` call the driver of a builder that was created.
+const DRIVER: &str = "hull";
+/// Drivers that may be asked for: the engine does what they do.
+const DRIVERS: [&str; 3] = ["docker", "docker-container", DRIVER];
+
+/// All builders: those created, then the contexts.
+fn all(session: &Session) -> Result<Vec<Builder>, Failure> {
+    let config = &session.config().directory;
+    let mut found: Vec<Builder> = Builders::read(config)?.builders.into_values().collect();
+    found.push(store::of_context(DEFAULT_CONTEXT));
+    let contexts = context::all(config)?;
+    for context in contexts.iter().filter(|context| context.name != DEFAULT_CONTEXT) {
+        if !found.iter().any(|known| known.name == context.name) {
+            found.push(store::of_context(&context.name));
+        }
+    }
     Ok(found)
 }
 
-fn known(session: &Session, name: &str) -> Result<(String, String), Failure> {
-    let current = endpoint::context_name(&session.globals, session.config());
-    let name = if name.is_empty() { &current } else { name };
-    let mut all = all(session)?.into_iter();
-    all.find(|(known, _)| known == name).ok_or_else(|| missing(name))
+fn is_created(session: &Session, builder: &Builder) -> Result<bool, Failure> {
+    Ok(Builders::read(&session.config().directory)?.builders.contains_key(&builder.name))
 }
 
-fn missing(name: &str) -> Failure {
-    Failure::new(format!("ERROR: no builder {name:?} found"))
+/// The builder of the first argument, of `--builder`, or the current one.
+fn meant(session: &Session, matches: &Matches) -> Result<Builder, Failure> {
+    let named = match matches.argument(0) {
+        "" => session.globals.builder.as_deref().unwrap_or_default(),
+        name => name,
+    };
+    store::meant(&session.globals, session.config(), named)
 }
 
-/// What the current engine says of itself: its version, the platforms it builds for.
+/// What an engine says of itself: its version, the platforms it builds for.
 struct Node {
     version: String,
     platforms: Vec<String>,
 }
 
-async fn node(session: &Session) -> Result<Node, Failure> {
+async fn node(session: &Session, builder: &Builder) -> Result<Node, Failure> {
+    let globals = Globals { builder: None, ..store::globals_for(&session.globals, builder) };
+    let session = Session::new(session.program, globals);
     let client = session.client().await?;
     let version: Value = client.request(Method::GET, "/version").fetch().await?;
     let word = |key: &str| version.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -140,27 +152,45 @@ async fn node(session: &Session) -> Result<Node, Failure> {
     Ok(Node { version: word("Version").to_owned(), platforms })
 }
 
+/// The platforms that were named for a builder, marked, before those that its engine has.
+fn platforms(builder: &Builder, node: &Node) -> Vec<String> {
+    let named = builder.platforms.iter().map(|name| format!("{name}*"));
+    named.chain(node.platforms.iter().filter(|name| !builder.platforms.contains(name)).cloned()).collect()
+}
+
+/// A node's name: an engine is a builder's only node.
+fn node_name(builder: &Builder, created: bool) -> String {
+    if created { format!("{}0", builder.name) } else { builder.name.clone() }
+}
+
 async fn list(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let current = endpoint::context_name(&session.globals, session.config());
-    let (format, mut rows) = (matches.text("format"), Vec::new());
+    let current = store::meant(&session.globals, session.config(), "")?;
+    let (format, mut rows, mut failures) = (matches.text("format"), Vec::new(), Vec::new());
     let mut text = "NAME/NODE\tDRIVER/ENDPOINT\tSTATUS\tBUILDKIT\tPLATFORMS\n".to_owned();
-    for (name, place) in all(session)? {
-        let is_current = name == current;
+    for builder in all(session)? {
+        let (name, place) = (&builder.name, &builder.endpoint);
+        let created = is_created(session, &builder)?;
+        let is_current = *name == current.name;
         let star = if is_current { "*" } else { "" };
         // Others are not connected to: one that is away would hold up the list.
-        let found = if is_current { Some(node(session).await) } else { None };
+        let near = is_current || *place == current.endpoint || place.starts_with("unix://");
+        let found = if near { Some(node(session, &builder).await) } else { None };
         let (status, version, platforms) = match &found {
-            Some(Ok(node)) => ("running", node.version.as_str(), node.platforms.join(", ")),
-            Some(Err(_)) => ("error", "", String::new()),
-            None => ("", "", String::new()),
+            Some(Ok(node)) => ("running", node.version.as_str(), platforms(&builder, node)),
+            Some(Err(failure)) => {
+                failures.push(format!("Cannot load builder {name}: {}", failure.message));
+                ("error", "", Vec::new())
+            }
+            None => ("", "", Vec::new()),
         };
-        text.push_str(&format!("{name}{star}\tdocker\t\t\t\n"));
-        text.push_str(&format!(" \\_ {name}\t \\_ {place}\t{status}\t{version}\t{platforms}\n"));
+        let driver = if created { DRIVER } else { &builder.driver };
+        let node = node_name(&builder, created);
+        text.push_str(&format!("{name}{star}\t{driver}\t\t\t\n"));
+        text.push_str(&format!(" \\_ {node}\t \\_ {place}\t{status}\t{version}\t{}\n", platforms.join(", ")));
         rows.push(json!({
-            "Name": name, "Driver": "docker", "Current": is_current, "Dynamic": false,
+            "Name": name, "Driver": driver, "Current": is_current, "Dynamic": false,
             "Nodes": [{
-                "Name": name, "Endpoint": place, "Status": status, "Version": version,
-                "Platforms": platforms.split(", ").filter(|text| !text.is_empty()).collect::<Vec<_>>(),
+                "Name": node, "Endpoint": place, "Status": status, "Version": version, "Platforms": platforms,
             }],
         }));
     }
@@ -173,43 +203,203 @@ async fn list(session: &Session, matches: &Matches) -> Result<(), Failure> {
             }
         }
     }
+    failures.iter().for_each(|failure| streams::complain(failure));
     Ok(())
 }
 
 async fn inspect(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let (name, place) = known(session, matches.argument(0))?;
-    let mut text = format!("Name:\t{name}\nDriver:\tdocker\n\nNodes:\nName:\t{name}\nEndpoint:\t{place}\n");
-    if name == endpoint::context_name(&session.globals, session.config()) {
-        match node(session).await {
-            Ok(node) => {
-                let (version, platforms) = (node.version, node.platforms.join(", "));
-                text.push_str("Status:\trunning\n");
-                text.push_str(&format!("BuildKit version:\t{version}\nPlatforms:\t{platforms}\n"));
+    let builder = meant(session, matches)?;
+    let created = is_created(session, &builder)?;
+    let driver = if created { DRIVER } else { &builder.driver };
+    let (name, place, node_name) = (&builder.name, &builder.endpoint, node_name(&builder, created));
+    let mut text =
+        format!("Name:\t{name}\nDriver:\t{driver}\n\nNodes:\nName:\t{node_name}\nEndpoint:\t{place}\n");
+    if !builder.options.is_empty() {
+        let options = builder.options.iter().map(|(key, value)| format!("{key}={value:?}"));
+        text.push_str(&format!("Driver Options:\t{}\n", options.collect::<Vec<_>>().join(" ")));
+    }
+    let found = node(session, &builder).await;
+    match &found {
+        Ok(node) => {
+            text.push_str("Status:\trunning\n");
+            if !builder.flags.is_empty() {
+                text.push_str(&format!("BuildKit daemon flags:\t{}\n", builder.flags));
             }
-            Err(failure) => text.push_str(&format!("Error:\t{}\n", failure.message)),
+            let platforms = platforms(&builder, node).join(", ");
+            text.push_str(&format!("BuildKit version:\t{}\nPlatforms:\t{platforms}\n", node.version));
         }
+        Err(failure) => text.push_str(&format!("Error:\t{}\n", failure.message)),
     }
     streams::print(&table::layout_with(&text, 0, 1));
+    match found {
+        Err(failure) if matches.switch("bootstrap") => Err(failure.context("ERROR: builder is not running")),
+        _ => Ok(()),
+    }
+}
+
+async fn create(session: &Session, matches: &Matches) -> Result<(), Failure> {
+    for name in ["append", "leave", "node"] {
+        if matches.changed(name) {
+            return Err(Failure::new(format!(
+                "ERROR: --{name} is not available: an engine is its builder's only node, create a builder for each engine"
+            )));
+        }
+    }
+    let driver = matches.text("driver");
+    if !driver.is_empty() && !DRIVERS.contains(&driver) {
+        return Err(Failure::new(format!(
+            "ERROR: the driver {driver:?} is not available: Hull's engine builds itself, docker and docker-container stand \
+             for that"
+        )));
+    }
+    let config = session.config();
+    let mut all = Builders::read(&config.directory)?;
+    let name = match matches.text("name") {
+        "" => generated_name(),
+        name => name.to_owned(),
+    };
+    check_name(&name)?;
+    if all.builders.contains_key(&name) {
+        return Err(Failure::new(format!(
+            "ERROR: existing instance for {name:?} but no append mode, specify the node name to make changes for existing \
+             instances"
+        )));
+    }
+    let engine = store::engine(&session.globals, config);
+    let endpoint = match matches.argument(0) {
+        "" => engine.clone(),
+        DEFAULT_CONTEXT => DEFAULT_CONTEXT.to_owned(),
+        address if address.contains("://") => address.to_owned(),
+        name if context::all(&config.directory)?.iter().any(|context| context.name == name) => {
+            name.to_owned()
+        }
+        other => {
+            let text = format!(
+                "ERROR: {other:?} is neither a context nor an engine's address (unix://, tcp://, ssh://)"
+            );
+            return Err(Failure::new(text));
+        }
+    };
+    let options = options(&matches.list("driver-opt"))?;
+    let meaningless =
+        options.keys().filter(|key| key.as_str() != "default-load").map(|key| format!("driver option {key}"));
+    let flags = ["buildkitd-flags", "buildkitd-config"].into_iter().filter(|flag| matches.changed(flag));
+    for what in meaningless.chain(flags.map(|flag| format!("--{flag}"))) {
+        streams::complain(&format!(
+            "WARNING: {what} is noted, but has no meaning: no BuildKit daemon is started"
+        ));
+    }
+    let platforms =
+        matches.list("platform").iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
+    let builder = Builder {
+        name: name.clone(),
+        endpoint,
+        driver: driver.to_owned(),
+        options,
+        flags: matches.text("buildkitd-flags").to_owned(),
+        platforms,
+    };
+    if matches.switch("bootstrap") {
+        node(session, &builder).await.map_err(|failure| failure.context("ERROR: builder is not running"))?;
+    }
+    all.builders.insert(name.clone(), builder);
+    if matches.switch("use") {
+        all.choose(&engine, false, Some(&name));
+    }
+    all.write(&config.directory)?;
+    streams::print_line(&name);
     Ok(())
+}
+
+fn generated_name() -> String {
+    use ring::rand::SecureRandom;
+    let mut bytes = [0; 4];
+    // Without chance the name is one that may be taken, which is told of.
+    let _ = ring::rand::SystemRandom::new().fill(&mut bytes);
+    format!("builder-{:08x}", u32::from_le_bytes(bytes))
+}
+
+/// `key=value,…`.
+fn options(list: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut options = BTreeMap::new();
+    for text in list {
+        for field in fields(text) {
+            let (key, value) = field
+                .split_once('=')
+                .ok_or_else(|| Failure::new(format!("ERROR: invalid value {field:?}, expecting k=v")))?;
+            options.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    Ok(options)
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    if name == DEFAULT_CONTEXT {
+        let text = "ERROR: default is a reserved name and cannot be used to identify builder instance";
+        return Err(Failure::new(text));
+    }
+    let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && name.bytes().all(rest) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "ERROR: invalid builder instance name {name:?}, a name needs to start with a letter and may not contain symbols, except ._-"
+    )))
 }
 
 async fn choose(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    let name = matches.argument(0);
-    let (name, _) = known(session, name)?;
-    match name == endpoint::context_name(&session.globals, session.config()) {
-        true => Ok(()),
-        false => {
-            Err(Failure::new(format!("ERROR: run `docker context use {name}` to switch to context {name:?}")))
+    let config = session.config();
+    let mut all = Builders::read(&config.directory)?;
+    let (engine, name) = (store::engine(&session.globals, config), matches.argument(0));
+    let current = endpoint::context_name(&session.globals, config);
+    if all.builders.contains_key(name) {
+        all.choose(&engine, matches.switch("global"), Some(name));
+    } else if name == DEFAULT_CONTEXT || name == current {
+        if name != current {
+            return Err(Failure::new(
+                "ERROR: run `docker context use default` to switch to default context".to_owned(),
+            ));
         }
+        all.choose(&engine, false, None);
+    } else {
+        // One that is not there is told of as such.
+        store::meant(&session.globals, config, name)?;
+        let text = format!("ERROR: run `docker context use {name}` to switch to context {name:?}");
+        return Err(Failure::new(text));
     }
+    all.write(&config.directory)
 }
 
 async fn remove(session: &Session, matches: &Matches) -> Result<(), Failure> {
-    if let Some(name) = matches.arguments().first() {
-        let (name, _) = known(session, name)?;
-        return Err(Failure::new(format!(
-            "ERROR: context builder cannot be removed, run `docker context rm {name}` to remove this context"
-        )));
+    let config = session.config();
+    let mut all = Builders::read(&config.directory)?;
+    let mut names = matches.arguments().to_vec();
+    if matches.switch("all-inactive") {
+        let question = "WARNING! This will remove all builders that are not in running state. Are you sure you want to continue?";
+        if !matches.switch("force") && !streams::confirm(question) {
+            return Ok(());
+        }
+        for builder in all.builders.values() {
+            if node(session, builder).await.is_err() {
+                names.push(builder.name.clone());
+            }
+        }
+    } else if names.is_empty() {
+        names.push(meant(session, matches)?.name);
     }
-    Ok(())
+    let mut failures = Failures::new();
+    for name in names {
+        if all.remove(&name) {
+            streams::print_line(&format!("{name} removed"));
+            continue;
+        }
+        failures.push(match store::meant(&session.globals, config, &name) {
+            Ok(_) => Failure::new(format!(
+                "ERROR: context builder cannot be removed, run `docker context rm {name}` to remove this context"
+            )),
+            Err(missing) => missing,
+        });
+    }
+    all.write(&config.directory)?;
+    failures.into_result()
 }

@@ -1,10 +1,12 @@
 //! `buildx`: docker's name for all about builds, here and as docker's plugin (`docker-buildx`).
 //!
-//! A builder is an engine, so builders are docker's contexts: `--builder NAME` is `--context NAME`. There is none to
-//! make, start or stop.
+//! A builder is an engine: docker's contexts are builders, and `create` makes further names for engines, kept by this
+//! client ([`store`]). There is nothing to start or stop.
 
 mod builders;
 mod disk_usage;
+mod history;
+pub mod store;
 
 pub use disk_usage::{DISK_USAGE, print_records, print_verbose, records};
 
@@ -37,8 +39,9 @@ static BUILDX: Command = Command {
         Entry::new("build", &BUILD).aliases(&["b"]),
         Entry::new("create", &builders::CREATE),
         Entry::new("debug", &DEBUG),
+        Entry::new("dial-stdio", &DIAL),
         Entry::new("du", &DISK_USAGE),
-        Entry::new("history", &HISTORY),
+        Entry::new("history", &history::HISTORY),
         Entry::new("imagetools", &IMAGE_TOOLS),
         Entry::new("inspect", &builders::INSPECT),
         Entry::new("install", &INSTALL),
@@ -62,37 +65,18 @@ static DEBUG: Command = Command {
     action: Action::Group(&[Entry::new("build", &BUILD)]),
 };
 
-static HISTORY: Command = Command {
-    usage: "COMMAND",
-    about: "Commands to work on build records",
+static DIAL: Command = Command {
+    usage: "",
+    about: "Proxy current stdio streams to builder instance",
     names: &[],
-    flags: &[BUILDER],
-    arguments: Arguments::Any,
-    interspersed: true,
-    action: Action::Group(&[
-        Entry::new("export", &NO_HISTORY),
-        Entry::new("import", &NO_HISTORY),
-        Entry::new("inspect", &NO_HISTORY),
-        Entry::new("logs", &NO_HISTORY),
-        Entry::new("ls", &NO_HISTORY),
-        Entry::new("open", &NO_HISTORY),
-        Entry::new("rm", &NO_HISTORY),
-        Entry::new("trace", &NO_HISTORY),
-    ]),
-};
-
-static NO_HISTORY: Command = Command {
-    usage: "[OPTIONS] [REF...]",
-    about: "Records of builds, which Hull does not keep",
-    names: &[],
-    flags: &[BUILDER],
-    arguments: Arguments::Any,
+    flags: &[BUILDER, Flag::text("platform", "string", "Target platform: this is used for node selection")],
+    arguments: Arguments::None,
     interspersed: true,
     action: Action::Run(|_, _| {
         Box::pin(async {
             Err(Failure::new(
-                "ERROR: Hull keeps no records of builds: what a build says is on its client's screen, --metadata-file \
-                 and --progress=rawjson keep it",
+                "ERROR: Hull's builder does not speak BuildKit's protocol: `docker system dial-stdio` connects to the \
+                 engine, whose API builds",
             ))
         })
     }),

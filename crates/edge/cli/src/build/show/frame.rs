@@ -185,7 +185,7 @@ mod tests {
             total: 1000,
         });
         let mut made = Row::new(4, "[3/3] RUN make", at(2));
-        made.output("one\ntwo\x1b[31m red\n10%\r20%\nun");
+        made.output("one\ntwo\x1b[31m red\n10%\r20%\nun", began);
         vec![loaded, copied, pulled, made]
     }
 

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::streams;
 use frame::Look;
 use hull_api_types::build::{BuildError, BuildFinding, BuildMessage, BuildStep};
+use hull_dockerfile::hint;
 use hull_types::Timestamp;
 use rows::{Progress, Row};
 use serde_json::{Value, json};
@@ -52,7 +53,8 @@ impl Form {
             "rawjson" => Ok(Self::RawJson),
             "quiet" | "none" => Ok(Self::Quiet),
             other => Err(Failure::new(format!(
-                "invalid progress type {other:?}: auto, plain, tty, quiet and rawjson are known"
+                "invalid progress type {other:?}{}: auto, plain, tty, quiet and rawjson are known",
+                hint(other, ["auto", "plain", "tty", "quiet", "rawjson"])
             ))),
         }
     }
@@ -68,6 +70,8 @@ struct Screen {
     builds: usize,
     /// How many lines the terminal's last frame had.
     drawn: usize,
+    /// The time that is shown, where it is another one than now.
+    clock: Option<(Instant, Timestamp)>,
 }
 
 /// Shows a build.
@@ -86,8 +90,15 @@ pub struct Show {
 
 impl Show {
     pub fn new(form: Form) -> Self {
-        let screen =
-            Screen { form, began: Instant::now(), rows: Vec::new(), current: 0, builds: 0, drawn: 0 };
+        let screen = Screen {
+            form,
+            began: Instant::now(),
+            rows: Vec::new(),
+            current: 0,
+            builds: 0,
+            drawn: 0,
+            clock: None,
+        };
         Self::on(Rc::new(RefCell::new(screen)), "")
     }
 
@@ -103,6 +114,11 @@ impl Show {
             kept: None,
             left: RefCell::default(),
         }
+    }
+
+    /// From now on it is this time: what was said before is shown again.
+    pub fn set_clock(&self, instant: Instant, time: Timestamp) {
+        self.screen.borrow_mut().clock = Some((instant, time));
     }
 
     /// Another build on the same screen.
@@ -164,13 +180,17 @@ impl Show {
             BuildMessage::End { step, cached } => self.end(*step, *cached, None),
             BuildMessage::Failed { step, error } => self.end(*step, false, Some(error)),
             BuildMessage::Kept(id) => self.kept = Some(id.clone()),
-            BuildMessage::Done { .. } | BuildMessage::Error(_) => {}
+            BuildMessage::Called(_) | BuildMessage::Done { .. } | BuildMessage::Error(_) => {}
         }
     }
 
     fn begin(&mut self, step: &BuildStep) {
         if !step.name.is_empty() {
-            let row = self.screen.borrow_mut().begin(&self.named(&step.name), Instant::now());
+            let name = self.named(&step.name);
+            let mut screen = self.screen.borrow_mut();
+            let began = screen.now().0;
+            let row = screen.begin(&name, began);
+            drop(screen);
             self.steps.insert(step.id, row);
         }
     }
@@ -232,19 +252,6 @@ impl Show {
         }
     }
 
-    /// The findings in full, for `--check`; whether there are any.
-    pub fn report(&self, file: &str, source: &str) -> bool {
-        for finding in &self.findings {
-            streams::print_line(&format!("\nWARNING: {} - {}", finding.rule, finding.url));
-            streams::print_line(&finding.description);
-            streams::print_line(&finding.message);
-            streams::print_line(&format!("{file}:{}", finding.line));
-            streams::print(&hull_dockerfile::excerpt(source, finding.line, finding.end_line, None));
-            streams::print_line(&format!("suggested: {}", finding.fix));
-        }
-        !self.findings.is_empty()
-    }
-
     /// By which id the engine keeps the result.
     pub fn kept(&self) -> Option<&str> {
         self.kept.as_deref()
@@ -274,6 +281,10 @@ impl Show {
 }
 
 impl Screen {
+    fn now(&self) -> (Instant, Timestamp) {
+        self.clock.unwrap_or_else(|| (Instant::now(), Timestamp::now()))
+    }
+
     fn line(&self, text: &str) {
         if self.form == Form::Plain {
             streams::complain(text);
@@ -288,7 +299,8 @@ impl Screen {
 
     /// A new row; its place.
     fn begin(&mut self, name: &str, began: Instant) -> usize {
-        let row = Row::new(self.rows.len() + 1, name, began);
+        let mut row = Row::new(self.rows.len() + 1, name, began);
+        row.started = self.now().1;
         if row.number > 1 {
             self.line("");
         }
@@ -314,11 +326,12 @@ impl Screen {
     fn output(&mut self, at: usize, text: &str, stderr: bool) {
         self.turn_to(at);
         let number = self.rows[at].number;
-        let lines = self.rows[at].output(text);
+        let (now, time) = self.now();
+        let lines = self.rows[at].output(text, now);
         lines.iter().for_each(|line| self.line(&format!("#{number} {line}")));
         self.json(&json!({ "logs": [{
             "vertex": digest(number), "stream": if stderr { 2 } else { 1 },
-            "data": encode(text), "timestamp": Timestamp::now().to_string(),
+            "data": encode(text), "timestamp": time.to_string(),
         }] }));
     }
 
@@ -327,10 +340,11 @@ impl Screen {
             self.output(at, "\n", false);
         }
         self.turn_to(at);
+        let (now, time) = self.now();
         let row = &mut self.rows[at];
-        (row.ended, row.cached, row.failed) = (Some(Instant::now()), cached, error.is_some());
+        (row.ended, row.cached, row.failed) = (Some(now), cached, error.is_some());
         let row = &self.rows[at];
-        let (number, seconds) = (row.number, row.began.elapsed().as_secs_f64());
+        let (number, seconds) = (row.number, now.saturating_duration_since(row.began).as_secs_f64());
         match error {
             Some(error) => self.line(&format!("#{number} ERROR: {error}")),
             None if cached => self.line(&format!("#{number} CACHED")),
@@ -338,7 +352,7 @@ impl Screen {
         }
         self.json(&json!({ "vertexes": [{
             "digest": digest(number), "name": row.name, "started": row.started.to_string(),
-            "completed": Timestamp::now().to_string(), "cached": cached, "error": error.unwrap_or_default(),
+            "completed": time.to_string(), "cached": cached, "error": error.unwrap_or_default(),
         }] }));
     }
 

@@ -60,8 +60,8 @@ impl Row {
     }
 
     /// Takes output in; the lines that are whole now, each with its second.
-    pub fn output(&mut self, text: &str) -> Vec<String> {
-        let seconds = self.began.elapsed().as_secs_f64();
+    pub fn output(&mut self, text: &str, now: Instant) -> Vec<String> {
+        let seconds = now.saturating_duration_since(self.began).as_secs_f64();
         self.open.push_str(text);
         let mut lines = Vec::new();
         while let Some(at) = self.open.find('\n') {
