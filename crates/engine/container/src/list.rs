@@ -294,6 +294,7 @@ fn ports(spec: &ContainerSpec, state: &State) -> Vec<Port> {
             Some(hosts) => list.extend(hosts.iter().map(|host| Port {
                 ip: host.host_ip.clone(),
                 public_port: host.host_port.parse().unwrap_or_default(),
+                obeys_host_firewall: host.obeys_host_firewall,
                 ..plain.clone()
             })),
         }

@@ -27,7 +27,10 @@ const DELSETELEM: u16 = 14;
 const ELEMENTS_PER_MESSAGE: usize = 500;
 
 const TABLE_OWNER: u32 = 0x2;
+const SET_HAS_INTERVALS: u32 = 0x4;
 const SET_IS_MAP: u32 = 0x8;
+const SET_IS_CONCATENATED: u32 = 0x80;
+const ENDS_INTERVAL: u32 = 0x1;
 const VERDICT_TYPE: u32 = 0xffff_ff00;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
@@ -160,7 +163,13 @@ impl Batch {
 
     fn set(&self, set: &Set, id: u32) -> MessageBuilder {
         let mut message = self.in_table(NEWSET, flags::CREATE, 2, &set.name);
-        message.be32(3, if set.data.is_some() { SET_IS_MAP } else { 0 });
+        let parted = set.intervals && set.key.len() > 1;
+        let flags = [
+            (set.intervals, SET_HAS_INTERVALS),
+            (set.data.is_some(), SET_IS_MAP),
+            (parted, SET_IS_CONCATENATED),
+        ];
+        message.be32(3, flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum());
         message.be32(4, type_number(&set.key)).be32(5, value_length(&set.key));
         match &set.data {
             Some(SetData::Values(parts)) => {
@@ -171,6 +180,18 @@ impl Batch {
             }
             None => {}
         }
+        if parted {
+            // The description has the length of each part.
+            message.nest(9, |description| {
+                description.nest(2, |parts| {
+                    for part in &set.key {
+                        parts.nest(1, |field| {
+                            field.be32(1, part.length());
+                        });
+                    }
+                });
+            });
+        }
         message.be32(10, id + 1);
         message.bytes(13, &byte_orders(set));
         message
@@ -180,12 +201,21 @@ impl Batch {
         let mut message = self.in_table(kind, flags, 2, &set.name);
         message.nest(3, |list| {
             for element in elements {
+                let several = set.key.len() > 1;
                 list.nest(1, |item| {
-                    item.nest(1, |key| {
-                        key.bytes(DATA_VALUE, &element.key);
-                    });
+                    encode_key(item, 1, &element.key);
+                    if let Some(last) = element.last.as_ref().filter(|_| several) {
+                        encode_key(item, 10, last);
+                    }
                     encode_data(item, element.data.as_ref());
                 });
+                // A lone part's range ends by an element of its own: the first key behind it, if there is one.
+                if let Some(behind) = element.last.as_deref().filter(|_| !several).and_then(next_key) {
+                    list.nest(1, |item| {
+                        encode_key(item, 1, &behind);
+                        item.be32(3, ENDS_INTERVAL);
+                    });
+                }
             }
         });
         message
@@ -254,6 +284,21 @@ fn comment(text: &str) -> Vec<u8> {
     bytes.extend_from_slice(text);
     bytes.push(0);
     bytes
+}
+
+fn encode_key(item: &mut MessageBuilder, attribute: u16, key: &[u8]) {
+    item.nest(attribute, |value| {
+        value.bytes(DATA_VALUE, key);
+    });
+}
+
+/// The key that follows, as a number of the network's byte order.
+fn next_key(key: &[u8]) -> Option<Vec<u8>> {
+    let place = key.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut next = key.to_vec();
+    next[place] += 1;
+    next[place + 1..].fill(0);
+    Some(next)
 }
 
 fn encode_data(item: &mut MessageBuilder, data: Option<&ElementData>) {

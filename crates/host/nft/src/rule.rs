@@ -74,11 +74,6 @@ impl RuleBuilder {
         self.meta(MetaKey::InInterfaceName).equals(&interface_name(name))
     }
 
-    /// Came in by another interface than this.
-    pub fn in_interface_not(self, name: &str) -> Self {
-        self.meta(MetaKey::InInterfaceName).differs(&interface_name(name))
-    }
-
     /// Came in by an interface of this set.
     pub fn in_interface_in(self, set: &str) -> Self {
         self.meta(MetaKey::InInterfaceName).in_set(set)
@@ -87,16 +82,6 @@ impl RuleBuilder {
     /// Came in by an interface that is not of this kind.
     pub fn in_interface_kind_not(self, kind: &str) -> Self {
         self.meta(MetaKey::InInterfaceKind).differs(&interface_name(kind))
-    }
-
-    /// Leaves by this interface.
-    pub fn out_interface(self, name: &str) -> Self {
-        self.meta(MetaKey::OutInterfaceName).equals(&interface_name(name))
-    }
-
-    /// Leaves by another interface than this.
-    pub fn out_interface_not(self, name: &str) -> Self {
-        self.meta(MetaKey::OutInterfaceName).differs(&interface_name(name))
     }
 
     /// Leaves by an interface of this set.
@@ -130,6 +115,21 @@ impl RuleBuilder {
     pub fn source(self, network: IpAddr, prefix: u8) -> Self {
         let offset = if network.is_ipv4() { IPV4_SOURCE } else { IPV6_SOURCE };
         self.address(offset, network, prefix)
+    }
+
+    /// The source is in this set of addresses; of packets of its family, which is to be matched before.
+    pub fn source_in(mut self, set: &str, ipv6: bool) -> Self {
+        self.load_source(ipv6);
+        self.in_set(set)
+    }
+
+    /// The source and the interface that the packet leaves by are in this set `ipv4_addr . ifname` (or `ipv6_addr`);
+    /// of packets of that family, which is to be matched before.
+    pub fn source_and_out_interface_in(mut self, set: &str, ipv6: bool) -> Self {
+        self.load_source(ipv6);
+        let next = Register(if ipv6 { 4 } else { 1 });
+        self.push(Expression::Meta { key: MetaKey::OutInterfaceName, to: next });
+        self.in_set(set)
     }
 
     /// The destination is in this subnet; of packets of its family, which is to be matched before.
@@ -288,6 +288,11 @@ impl RuleBuilder {
         }
         let (base, offset) = (PayloadBase::Transport, DESTINATION_PORT);
         self.push(Expression::Payload { base, offset, length: 2, to: next });
+    }
+
+    fn load_source(&mut self, ipv6: bool) {
+        let (offset, length) = if ipv6 { (IPV6_SOURCE, 16) } else { (IPV4_SOURCE, 4) };
+        self.push(Expression::Payload { base: PayloadBase::Network, offset, length, to: R0 });
     }
 
     fn address(mut self, offset: u32, network: IpAddr, prefix: u8) -> Self {

@@ -1,6 +1,6 @@
 //! Sets and maps: what rules look things up in, whose elements change without touching the rules.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::expression::Verdict;
 use crate::rule::interface_name;
@@ -66,12 +66,19 @@ pub struct Set {
     pub key: Vec<Datatype>,
     /// What its keys lead to.
     pub data: Option<SetData>,
+    /// Whether an element stands for all keys from one to another.
+    pub intervals: bool,
 }
 
 impl Set {
     /// A set of keys.
     pub fn new(name: &str, key: &[Datatype]) -> Self {
-        Self { name: name.to_owned(), key: key.to_vec(), data: None }
+        Self { name: name.to_owned(), key: key.to_vec(), data: None, intervals: false }
+    }
+
+    /// A set of keys whose elements are [`Element::range`]s. Of more than one part since Linux 5.6.
+    pub fn of_intervals(name: &str, key: &[Datatype]) -> Self {
+        Self { intervals: true, ..Self::new(name, key) }
     }
 
     /// A map to values.
@@ -99,6 +106,8 @@ pub enum ElementData {
 pub struct Element {
     /// The key's parts, each filled up to whole 32-bit words where there are several.
     pub key: Vec<u8>,
+    /// The last key of a range.
+    pub last: Option<Vec<u8>>,
     /// What it leads to.
     pub data: Option<ElementData>,
 }
@@ -133,6 +142,13 @@ impl Value {
     pub fn protocol(self, number: u8) -> Self {
         self.part(&[number])
     }
+    /// An address of either family.
+    pub fn address(self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => self.ipv4(address),
+            IpAddr::V6(address) => self.ipv6(address),
+        }
+    }
     /// A port.
     pub fn port(self, number: u16) -> Self {
         self.part(&number.to_be_bytes())
@@ -153,7 +169,12 @@ impl Value {
 impl Element {
     /// An element of a set.
     pub fn new(set: &Set, key: Value) -> Self {
-        Self { key: key.finish(set.key.len() > 1), data: None }
+        Self { key: key.finish(set.key.len() > 1), last: None, data: None }
+    }
+
+    /// An element for all keys from one to another; of several parts, each part is a range of its own.
+    pub fn range(set: &Set, first: Value, last: Value) -> Self {
+        Self { last: Some(last.finish(set.key.len() > 1)), ..Self::new(set, first) }
     }
 
     /// An element of a map.

@@ -33,6 +33,22 @@ fn element(port: u16) -> Element {
     Element::with_value(&ports(), Value::new().protocol(6).port(port), value)
 }
 
+fn interval_sets() -> [Set; 2] {
+    let own = Set::of_intervals("own", &[Datatype::Ipv4Address, Datatype::InterfaceName]);
+    [own, Set::of_intervals("hidden", &[Datatype::Ipv4Address])]
+}
+
+/// `N.N.0.0/16`, with a bridge and without.
+fn subnet(number: u8) -> [Change; 2] {
+    let ends = [[number, number, 0, 0], [number, number, 255, 255]].map(|end| Value::new().ipv4(end.into()));
+    let [own, hidden] = interval_sets();
+    let [first, last] = ends.clone().map(|end| end.interface("hull0"));
+    let with_bridge = Element::range(&own, first, last);
+    let [first, last] = ends;
+    let alone = Element::range(&hidden, first, last);
+    [Change::AddElements(own, vec![with_bridge]), Change::AddElements(hidden, vec![alone])]
+}
+
 fn base(name: &str, kind: ChainKind, hook: Hook, priority: i32) -> Change {
     let base = BaseChain { kind, hook, priority, policy: Policy::Accept };
     Change::AddChain(Chain { name: name.into(), base: Some(base) })
@@ -48,8 +64,10 @@ fn example() -> Batch {
     let bridges = Set::new("bridges", &[Datatype::InterfaceName]);
     let pairs = Set::new("pairs", &[Datatype::InterfaceName, Datatype::InterfaceName]);
     let verdicts = Set::verdict_map("verdicts", &[Datatype::InterfaceName]);
+    let own_ipv6 = Set::of_intervals("own-ipv6", &[Datatype::Ipv6Address, Datatype::InterfaceName]);
+    let [own, hidden] = interval_sets();
     batch.push(Change::AddTable);
-    for set in [&ports(), &addressed, &bridges, &pairs, &verdicts] {
+    for set in [&ports(), &addressed, &bridges, &pairs, &verdicts, &own, &hidden, &own_ipv6] {
         batch.push(Change::AddSet(set.clone()));
     }
     batch.push(base("pre", ChainKind::Nat, Hook::Prerouting, -100));
@@ -64,8 +82,19 @@ fn example() -> Batch {
     batch.push(rule("fwd").status(ct_status::DNAT).accept());
     batch.push(rule("fwd").interfaces_in("pairs").accept());
     batch.push(rule("fwd").in_interface_kind_not("bridge").out_interface_in("bridges").drop());
-    let subnet = Ipv4Addr::new(172, 17, 0, 0);
-    batch.push(rule("post").ipv4().source(subnet.into(), 16).out_interface_not("hull0").masquerade());
+    batch.push(
+        rule("post")
+            .ipv4()
+            .source(Ipv4Addr::new(127, 0, 0, 0).into(), 8)
+            .out_interface_in("bridges")
+            .masquerade(),
+    );
+    batch.push(rule("post").ipv4().source_and_out_interface_in("own", false).verdict(Verdict::Return));
+    batch.push(rule("post").ipv4().source_in("hidden", false).masquerade());
+    batch.push(rule("post").ipv6().source_and_out_interface_in("own-ipv6", true).masquerade());
+    for [own, hidden] in [17, 18, 255].map(subnet) {
+        batch.push(own).push(hidden);
+    }
     batch.push(Change::AddElements(ports(), vec![element(8080), element(8081)]));
     let key = Value::new().protocol(17).ipv4(Ipv4Addr::LOCALHOST).port(53);
     let value = Value::new().ipv4(Ipv4Addr::new(172, 17, 0, 3)).port(5353);
@@ -104,7 +133,15 @@ fn the_kernel_holds_what_the_batch_says() {
             "ct status dnat accept",
             "iifname . oifname @pairs accept",
             "meta iifkind != \"bridge\" oifname @bridges drop",
-            "ip saddr 172.17.0.0/16 oifname != \"hull0\" masquerade",
+            "ip saddr 127.0.0.0/8 oifname @bridges masquerade",
+            "ip saddr . oifname @own return",
+            "ip saddr @hidden masquerade",
+            "ip6 saddr . oifname @own-ipv6 masquerade",
+            "elements = { 17.17.0.0/16 . \"hull0\",",
+            "18.18.0.0/16 . \"hull0\",",
+            "255.255.0.0/16 . \"hull0\" }",
+            "elements = { 17.17.0.0/16, 18.18.0.0/16,",
+            "255.255.0.0/16 }",
         ] {
             assert!(listed.contains(expected), "{expected}\nis not in\n{listed}");
         }
@@ -126,6 +163,13 @@ fn elements_come_and_go_and_an_element_may_be_added_twice() {
         assert!(!ruleset().contains("8081"));
         socket.apply(&change(Change::FlushChain("fwd".into()))).unwrap();
         assert!(!ruleset().contains("replies"));
+        for added in subnet(18).into_iter().chain(subnet(255)) {
+            let Change::AddElements(set, elements) = added else { panic!("{added:?}") };
+            socket.apply(&change(Change::DeleteElements(set, elements))).unwrap();
+        }
+        let listed = ruleset();
+        assert!(listed.contains("elements = { 17.17.0.0/16 . \"hull0\" }"), "{listed}");
+        assert!(listed.contains("elements = { 17.17.0.0/16 }"), "{listed}");
     });
 }
 

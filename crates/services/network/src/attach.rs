@@ -46,7 +46,8 @@ impl Networks {
                 };
                 // A network without an outside publishes nothing, so nothing of it can be wrong.
                 let (ipv4, ipv6) = (reach(false), reach(true));
-                let reach = Reach { ipv4, ipv6, default_address: Ipv4Addr::UNSPECIFIED.into() };
+                let default_address = Ipv4Addr::UNSPECIFIED.into();
+                let reach = Reach { ipv4, ipv6, default_address, obeys: false };
                 let asked = plan::asked_ports(request);
                 if ipv4.is_none() && ipv6.is_none() {
                     return Ok(());

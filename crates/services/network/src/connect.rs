@@ -155,7 +155,7 @@ impl Networks {
         let table = &self.inner.config.table;
         let mut batch = firewall::withdraw(table, before, &before.published);
         batch.changes.extend(firewall::publish(table, after, &after.published).changes);
-        let changed = self.change_filter(&batch);
+        let changed = self.change_ports(&batch, before.obeys() || after.obeys());
         self.change_loopback(loopback::withdraw(table, before).into_iter().flatten());
         self.change_loopback(loopback::publish(table, after));
         self.forget_connections(&before.published);

@@ -9,7 +9,10 @@ use hull_netlink::{RouteSocket, link};
 use hull_types::short_id;
 
 use crate::address_pool::choose_subnet;
-use crate::model::{BRIDGE, Bridge, GatewayMode, IPVLAN, MACVLAN, Medium, NULL, NetworkRow, Parent, Pool};
+use crate::model::{
+    BRIDGE, BYPASS, Bridge, GatewayMode, HOST_FIREWALL, IPVLAN, MACVLAN, Medium, NULL, NetworkRow, OBEY,
+    Parent, Pool,
+};
 use crate::records::random_hex;
 use crate::{Error, NetworksConfig, Result, Subnet, bridge, predefined, sub_interface};
 
@@ -191,6 +194,21 @@ fn define_bridge(
         ipv6_mode: mode("bridge.gateway_mode_ipv6")?,
         inhibit_ipv4: flag("bridge.inhibit_ipv4", false)?,
     };
+    match request.options.get(HOST_FIREWALL).map(String::as_str) {
+        None | Some(BYPASS) => {}
+        Some(OBEY) if [made.ipv4_mode, made.ipv6_mode].contains(&GatewayMode::Routed) => {
+            return Err(Error::Invalid(format!(
+                "{HOST_FIREWALL}={OBEY} does not go with gateway mode 'routed': what is routed never comes to the host's \
+                 input rules"
+            )));
+        }
+        Some(OBEY) => {}
+        Some(other) => {
+            return Err(Error::Invalid(format!(
+                "invalid value {other:?} for {HOST_FIREWALL}: {OBEY} or {BYPASS}"
+            )));
+        }
+    }
     if !row.internal && [made.ipv4_mode, made.ipv6_mode].contains(&GatewayMode::Isolated) {
         return Err(Error::Invalid(
             "gateway mode 'isolated' can only be used for an internal network".into(),

@@ -63,6 +63,9 @@ pub(crate) struct Published {
     pub host_address: IpAddr,
     /// 0 where the network is routed: the port is open at the container's own address.
     pub host_port: u16,
+    /// Whether the host's own input rules decide first on what comes to it.
+    #[serde(default)]
+    pub obeys: bool,
 }
 
 /// A running container's place in all its networks: `<exec_root>/network/endpoints/<container id>.json`.
@@ -175,6 +178,11 @@ impl InterfaceAddress {
 }
 
 impl Sandbox {
+    /// Whether the host's own input rules decide on some of its ports.
+    pub fn obeys(&self) -> bool {
+        self.published.iter().any(|port| port.obeys)
+    }
+
     /// The endpoint whose network has the default route and the published ports of a family: the highest priority,
     /// and of several such the first.
     pub fn gateway_endpoint(&self, ipv6: bool) -> Option<&Endpoint> {

@@ -52,16 +52,33 @@ pub(crate) fn whole<'a>(table: &str, lo: u32, networks: impl Iterator<Item = &'a
     let replies = RuleBuilder::new(DIVERT).ethernet_ipv6().ipv6_destination_in(GATEWAYS);
     let replies = replies.sent_by_service_in(PORTS).comment("published on ::1 of the host");
     batch.push(replies.receive_by_loopback(lo));
-    let bridged = networks.filter(|row| row.bridge().is_some()).flat_map(|row| &row.pools);
-    let own = bridged.filter_map(|pool| match pool.gateway {
-        Some(IpAddr::V6(gateway)) => Some(Element::new(&gateways(), Value::new().ipv6(gateway))),
-        _ => None,
-    });
-    let own: Vec<Element> = own.collect();
+    let own: Vec<Element> = networks.flat_map(gateways_of).collect();
     if !own.is_empty() {
         batch.push(Change::AddElements(gateways(), own));
     }
     batch
+}
+
+/// The addresses of a network's bridge.
+fn gateways_of(row: &NetworkRow) -> Vec<Element> {
+    let pools = row.bridge().into_iter().flat_map(|_| &row.pools);
+    let own = pools.filter_map(|pool| match pool.gateway {
+        Some(IpAddr::V6(gateway)) => Some(Element::new(&gateways(), Value::new().ipv6(gateway))),
+        _ => None,
+    });
+    own.collect()
+}
+
+/// A batch that adds a network, by one change, or removes it, by the other.
+pub(crate) fn change_network(
+    table: &str,
+    change: fn(Set, Vec<Element>) -> Change,
+    row: &NetworkRow,
+) -> Option<Batch> {
+    let own = gateways_of(row);
+    let mut batch = batch(table);
+    batch.push(change(gateways(), own.clone()));
+    (!own.is_empty()).then_some(batch)
 }
 
 /// A batch that diverts the replies of a container's ports; `None` where none is published on `::1`.

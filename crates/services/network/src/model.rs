@@ -17,6 +17,11 @@ pub(crate) const NULL: &str = "null";
 pub(crate) const MACVLAN: &str = "macvlan";
 pub(crate) const IPVLAN: &str = "ipvlan";
 
+/// The driver option by which a bridge's published ports obey the host's own input rules, or not; Hull's.
+pub(crate) const HOST_FIREWALL: &str = "hull.host-firewall";
+pub(crate) const OBEY: &str = "obey";
+pub(crate) const BYPASS: &str = "bypass";
+
 /// A network: what was asked for, and what was chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NetworkRow {
@@ -216,6 +221,11 @@ impl NetworkRow {
     }
 
     /// The pools of one family.
+    /// What the network says of published ports and the host's own input rules: obeyed, or not.
+    pub fn obeys(&self) -> Option<bool> {
+        self.options.get(HOST_FIREWALL).map(|text| text == OBEY)
+    }
+
     pub fn pools_of(&self, ipv6: bool) -> impl Iterator<Item = &Pool> {
         self.pools.iter().filter(move |pool| pool.subnet.is_ipv4() != ipv6)
     }

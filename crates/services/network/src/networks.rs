@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hull_api_types::{
@@ -13,7 +14,7 @@ use hull_api_types::{
 use hull_events::EventBus;
 use hull_netlink::RouteSocket;
 use hull_netlink::conntrack::{self, ConntrackSocket};
-use hull_nft::{Batch, Dropper, NftSocket};
+use hull_nft::{Batch, Change, Dropper, NftSocket};
 use hull_store::{Store, Table};
 
 use crate::definition::Surroundings;
@@ -24,7 +25,7 @@ use crate::namespaces::Namespaces;
 use crate::records::Records;
 use crate::state::State;
 use crate::{
-    Error, NetworksConfig, Result, bridge, definition, filters, loopback, obedience, predefined,
+    Error, NetworksConfig, Result, bridge, definition, filters, loopback, obedience, plan, predefined,
     sub_interface, watch,
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     route: Mutex<RouteSocket>,
     filter: Mutex<NftSocket>,
+    /// Whether the table has what makes published ports obey the host's own rules.
+    obeying: AtomicBool,
     /// Ends the thread that watches the table.
     watch: OnceLock<OwnedFd>,
 }
@@ -71,7 +74,8 @@ impl Networks {
         let filter =
             NftSocket::open().map_err(|source| Error::Filter { table: config.table.clone(), source })?;
         let rows = store.table::<NetworkRow>("networks");
-        let mut state = State { networks: load(&rows)?, ..State::default() };
+        let obey_host_rules = config.obey_host_rules;
+        let mut state = State { networks: load(&rows)?, obey_host_rules, ..State::default() };
         for row in predefined::rows(&config, &state.networks, &mut route)? {
             if state.networks.get(&row.id) != Some(&row) {
                 rows.put(&row.id, &row)?;
@@ -88,7 +92,9 @@ impl Networks {
             forward_ipv6(&config, &records)?;
         }
         ensure_media(&state, &mut route, &config)?;
-        for sandbox in records.list()? {
+        for mut sandbox in records.list()? {
+            let otherwise = plan::reach(&state, &sandbox).obeys;
+            plan::decide_who_obeys(&mut sandbox, otherwise);
             state.recover(sandbox);
         }
         let inner = Inner {
@@ -101,6 +107,7 @@ impl Networks {
             state: Mutex::new(state),
             route: Mutex::new(route),
             filter: Mutex::new(filter),
+            obeying: AtomicBool::new(false),
             watch: OnceLock::new(),
         };
         let networks = Self { inner: Arc::new(inner) };
@@ -157,11 +164,14 @@ impl Networks {
     /// interface gets one at the next start.
     fn make(&self, row: &NetworkRow) -> Result<()> {
         self.inner.rows.put(&row.id, row)?;
-        if needs_ipv6(row) {
-            forward_ipv6(&self.inner.config, &self.inner.records)?;
+        let config = &self.inner.config;
+        let became_router = needs_ipv6(row) && forward_ipv6(config, &self.inner.records)?;
+        ensure_medium(row, &mut self.route(), config)?;
+        if became_router {
+            return self.rebuild_filter();
         }
-        ensure_medium(row, &mut self.route(), &self.inner.config)?;
-        if row.bridge().is_some() { self.rebuild_filter() } else { Ok(()) }
+        self.change_loopback(loopback::change_network(&config.table, Change::AddElements, row));
+        self.change_filter(&firewall::add_network(&config.table, row))
     }
 
     fn unmake(&self, row: &NetworkRow) -> Result<()> {
@@ -200,7 +210,9 @@ impl Networks {
             self.state().networks.insert(row.id.clone(), row);
             return Err(error);
         }
-        self.rebuild_filter()?;
+        let table = &self.inner.config.table;
+        self.change_loopback(loopback::change_network(table, Change::DeleteElements, &row));
+        self.change_filter(&firewall::remove_network(table, &row))?;
         self.publish_network("destroy", &row);
         Ok(())
     }
@@ -264,6 +276,21 @@ impl Networks {
                 self.rebuild(&mut filter)
             }
         }
+    }
+
+    /// Applies a change of a container's ports. The first that obeys the host's own rules brings what that takes, and
+    /// the last takes it away; `obeys`: one that is published or withdrawn does.
+    pub(crate) fn change_ports(&self, batch: &Batch, obeys: bool) -> Result<()> {
+        if obeys && self.obeys() != self.inner.obeying.load(Ordering::Relaxed) {
+            return self.rebuild_filter();
+        }
+        self.change_filter(batch)
+    }
+
+    /// Whether ports obey the host's own rules, or may without further notice.
+    fn obeys(&self) -> bool {
+        let state = self.state();
+        state.obey_host_rules || state.sandboxes.values().any(Sandbox::obeys)
     }
 
     /// Sees to it that what other programs remove of the table comes back.
@@ -335,7 +362,8 @@ impl Networks {
     fn rebuild(&self, filter: &mut NftSocket) -> Result<()> {
         let noted = |name| !self.inner.config.ip_forward_no_drop && self.inner.records.is_noted(name);
         let table = &self.inner.config.table;
-        let obedience = match self.inner.config.obey_host_rules {
+        let obey = self.obeys();
+        let obedience = match obey {
             true => Some(obedience::ensure(&mut self.route(), filter, table)?),
             false => None,
         };
@@ -347,10 +375,11 @@ impl Networks {
             firewall::whole(frame, state.networks.values(), state.sandboxes.values())
         };
         self.apply(filter, &batch)?;
-        if obedience.is_some() {
+        self.inner.obeying.store(obey, Ordering::Relaxed);
+        if obey {
             return Ok(());
         }
-        // After a daemon that was configured otherwise.
+        // After a daemon that was configured otherwise, or the last port that obeyed.
         obedience::remove(&mut self.route(), filter, table)
     }
 
@@ -384,7 +413,7 @@ impl Networks {
     /// Publishes a container's ports.
     pub(crate) fn publish_ports(&self, sandbox: &Sandbox) -> Result<()> {
         let table = &self.inner.config.table;
-        self.change_filter(&firewall::publish(table, sandbox, &sandbox.published))?;
+        self.change_ports(&firewall::publish(table, sandbox, &sandbox.published), sandbox.obeys())?;
         self.change_loopback(loopback::publish(table, sandbox));
         Ok(())
     }
@@ -393,7 +422,7 @@ impl Networks {
     pub(crate) fn withdraw_ports(&self, sandbox: &Sandbox) -> Result<()> {
         let table = &self.inner.config.table;
         self.change_loopback(loopback::withdraw(table, sandbox).into_iter().flatten());
-        self.change_filter(&firewall::withdraw(table, sandbox, &sandbox.published))
+        self.change_ports(&firewall::withdraw(table, sandbox, &sandbox.published), sandbox.obeys())
     }
 
     pub(crate) fn change_loopback(&self, batches: impl IntoIterator<Item = Batch>) {
@@ -497,9 +526,11 @@ fn needs_ipv6(row: &NetworkRow) -> bool {
     row.enable_ipv6 && row.bridge().is_some()
 }
 
-fn forward_ipv6(config: &NetworksConfig, records: &Records) -> Result<()> {
-    if config.ip_forward && bridge::enable_ipv6_forwarding()? {
+/// Whether that is what made the host forward IPv6.
+fn forward_ipv6(config: &NetworksConfig, records: &Records) -> Result<bool> {
+    let enabled = config.ip_forward && bridge::enable_ipv6_forwarding()?;
+    if enabled {
         records.note(FORWARDING_ENABLED[1])?;
     }
-    Ok(())
+    Ok(enabled)
 }

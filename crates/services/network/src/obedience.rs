@@ -27,7 +27,7 @@ use hull_nft::{
     ct_state,
 };
 
-use crate::firewall::{FAMILIES, INTERNAL, PUBLISHED, PUBLISHED_BY_ADDRESS, of};
+use crate::firewall::{FAMILIES, INTERNAL, OBEYING, OBEYING_BY_ADDRESS, of};
 use crate::{Error, Result, bridge};
 
 /// Between the two chains, and nowhere else: "Hull".
@@ -132,7 +132,7 @@ impl Obedience {
         batch.push(rule().in_interface_in(INTERNAL).comment("internal networks have no outside").accept());
         for ipv6 in FAMILIES {
             let new = || rule().state(ct_state::NEW).family(ipv6).destination_is_local();
-            for (map, with_address) in [(PUBLISHED_BY_ADDRESS, true), (PUBLISHED, false)] {
+            for (map, with_address) in [(OBEYING_BY_ADDRESS, true), (OBEYING, false)] {
                 let published = new().published_in(&of(map, ipv6), ipv6, with_address);
                 batch.push(published.mark(MARK).verdict(Verdict::Accept));
             }

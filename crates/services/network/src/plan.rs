@@ -55,7 +55,8 @@ pub(crate) fn empty_sandbox(request: &AttachRequest) -> Result<Sandbox> {
 /// What a request says of ports.
 pub(crate) fn asked_ports(request: &AttachRequest) -> Asked {
     let (bindings, exposed) = (request.ports.clone(), request.exposed.clone());
-    Asked { bindings, exposed, publish_all: request.publish_all }
+    let (obey, bypass) = (request.obey.clone(), request.bypass.clone());
+    Asked { bindings, exposed, publish_all: request.publish_all, obey, bypass }
 }
 
 /// What a request says of a network, under its name or its id.
@@ -159,7 +160,17 @@ pub(crate) fn plan_ports(state: &mut State, sandbox: &mut Sandbox) -> Result<()>
     let taken = taken.map_err(failed)?;
     sandbox.published.extend(taken);
     sandbox.exposed = exposed;
+    decide_who_obeys(sandbox, reach.obeys);
     Ok(())
+}
+
+/// Decides which published ports obey the host's own rules; `otherwise` of those that the container doesn't name.
+pub(crate) fn decide_who_obeys(sandbox: &mut Sandbox, otherwise: bool) {
+    for port in &mut sandbox.published {
+        // What is routed goes past the host's input rules whoever wishes it otherwise.
+        port.obeys =
+            port.host_port != 0 && sandbox.asked.obeys(port.protocol, port.container_port, otherwise);
+    }
 }
 
 /// What of a wanted port is not published yet.
@@ -189,6 +200,7 @@ pub(crate) fn reach(state: &State, sandbox: &Sandbox) -> Reach {
         ipv4: mode(false),
         ipv6: mode(true),
         default_address: bridge.map_or(Ipv4Addr::UNSPECIFIED.into(), |bridge| bridge.host_binding),
+        obeys: row.and_then(NetworkRow::obeys).unwrap_or(state.obey_host_rules),
     }
 }
 

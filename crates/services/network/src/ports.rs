@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use hull_api_types::{PortBinding, PortMap};
+use hull_api_types::{BYPASS_HOST_FIREWALL, OBEY_HOST_FIREWALL, PortBinding, PortMap};
 use hull_sys::rustix;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,66 @@ pub(crate) struct Asked {
     pub bindings: PortMap,
     pub exposed: Vec<String>,
     pub publish_all: bool,
+    /// Which ports obey the host's own rules, and which don't, whatever their network says.
+    #[serde(default)]
+    pub obey: String,
+    #[serde(default)]
+    pub bypass: String,
+}
+
+impl Asked {
+    /// Whether a port obeys the host's own rules, where the container doesn't choose: `otherwise`.
+    pub fn obeys(&self, protocol: Protocol, container_port: u16, otherwise: bool) -> bool {
+        let named = |text| Chosen::read(text).is_ok_and(|chosen| chosen.has((protocol, container_port)));
+        named(&self.obey) || otherwise && !named(&self.bypass)
+    }
+
+    /// Whoever misspells a port that is to obey must not find it open.
+    fn check_choices(&self, ports: &BTreeMap<(Protocol, u16), Vec<PortBinding>>, reach: Reach) -> Result<()> {
+        for (name, text) in [(OBEY_HOST_FIREWALL, &self.obey), (BYPASS_HOST_FIREWALL, &self.bypass)] {
+            let Chosen::Ports(chosen) = Chosen::read(text)? else { continue };
+            let missing = chosen.iter().find(|port| ports.get(port).is_none_or(Vec::is_empty));
+            if let Some((protocol, port)) = missing {
+                return Err(Error::Invalid(format!(
+                    "{name} names {port}/{protocol}, which is none of the container's published ports"
+                )));
+            }
+        }
+        let routed = [reach.ipv4, reach.ipv6].contains(&Some(GatewayMode::Routed));
+        if routed && !self.obey.is_empty() {
+            return Err(Error::Invalid(format!(
+                "{OBEY_HOST_FIREWALL}: the container's network is routed, and what is routed never comes to the host's \
+                 input rules"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The ports that a choice is about.
+enum Chosen {
+    All,
+    Ports(Vec<(Protocol, u16)>),
+}
+
+impl Chosen {
+    fn read(text: &str) -> Result<Self> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let mut ports = Vec::new();
+        for key in text.split(',').map(str::trim).filter(|key| !key.is_empty()) {
+            ports.extend(parse_key(key)?);
+        }
+        Ok(Self::Ports(ports))
+    }
+
+    fn has(&self, port: (Protocol, u16)) -> bool {
+        match self {
+            Self::All => true,
+            Self::Ports(ports) => ports.contains(&port),
+        }
+    }
 }
 
 /// By which families a container is reached from outside, and where its ports are published that name no address.
@@ -31,6 +91,8 @@ pub(crate) struct Reach {
     pub ipv4: Option<GatewayMode>,
     pub ipv6: Option<GatewayMode>,
     pub default_address: IpAddr,
+    /// Whether they obey the host's own rules where the container doesn't say.
+    pub obeys: bool,
 }
 
 /// A port to publish, before a host port is chosen.
@@ -98,6 +160,7 @@ pub(crate) fn read(asked: &Asked, reach: Reach) -> Result<(Vec<Wanted>, Vec<Stri
             }
         }
     }
+    asked.check_choices(&ports, reach)?;
     for ((protocol, container_port), list) in ports {
         if list.is_empty() {
             only_exposed.push(format!("{container_port}/{protocol}"));
@@ -149,6 +212,7 @@ pub(crate) fn to_api(published: &[Published], exposed: &[String]) -> PortMap {
             list.get_or_insert_default().push(PortBinding {
                 host_ip: port.host_address.to_string(),
                 host_port: port.host_port.to_string(),
+                obeys_host_firewall: port.obeys,
             });
         }
     }
@@ -309,7 +373,7 @@ impl Ports {
 impl Wanted {
     fn at(&self, host_address: IpAddr, host_port: u16) -> Published {
         let (protocol, container_port) = (self.protocol, self.container_port);
-        Published { protocol, container_port, host_address, host_port }
+        Published { protocol, container_port, host_address, host_port, obeys: false }
     }
 }
 
@@ -377,19 +441,23 @@ mod tests {
     use super::*;
 
     fn map(entries: &[(&str, &[(&str, &str)])]) -> PortMap {
-        let binding =
-            |(ip, port): &(&str, &str)| PortBinding { host_ip: (*ip).into(), host_port: (*port).into() };
+        let binding = |(ip, port): &(&str, &str)| PortBinding {
+            host_ip: (*ip).into(),
+            host_port: (*port).into(),
+            ..PortBinding::default()
+        };
         entries.iter().map(|(key, list)| ((*key).into(), Some(list.iter().map(binding).collect()))).collect()
     }
 
     const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
     fn asked(bindings: PortMap, exposed: &[&str], publish_all: bool) -> Asked {
-        Asked { bindings, exposed: exposed.iter().map(|key| (*key).to_owned()).collect(), publish_all }
+        let exposed = exposed.iter().map(|key| (*key).to_owned()).collect();
+        Asked { bindings, exposed, publish_all, ..Asked::default() }
     }
 
     fn ipv4_only(default_address: IpAddr) -> Reach {
-        Reach { ipv4: Some(GatewayMode::Nat), ipv6: None, default_address }
+        Reach { ipv4: Some(GatewayMode::Nat), ipv6: None, default_address, obeys: false }
     }
 
     #[test]
@@ -425,7 +493,7 @@ mod tests {
             let (wanted, _) = read(&asked, reach)?;
             Ok(wanted.iter().flat_map(|port| &port.host_addresses).map(IpAddr::to_string).collect())
         };
-        let both = Reach { ipv4: nat, ipv6: nat, default_address: ANY };
+        let both = Reach { ipv4: nat, ipv6: nat, default_address: ANY, obeys: false };
         assert_eq!(addresses("", both).unwrap(), ["0.0.0.0", "::"]);
         assert_eq!(addresses("[::1]", both).unwrap(), ["::1"]);
         assert_eq!(addresses("::", both).unwrap(), ["::"]);
@@ -449,18 +517,44 @@ mod tests {
     }
 
     #[test]
+    fn who_obeys_the_hosts_rules_is_chosen_by_port() {
+        let published = map(&[("80/tcp", &[("", "8080")]), ("53/udp", &[("", "53")])]);
+        let choose = |obey: &str, bypass: &str, otherwise| {
+            let (obey, bypass) = (obey.to_owned(), bypass.to_owned());
+            let asked = Asked { obey, bypass, ..asked(published.clone(), &["81"], false) };
+            read(&asked, ipv4_only(ANY)).map_err(|error| error.to_string())?;
+            let obeys = |protocol, port| asked.obeys(protocol, port, otherwise);
+            Ok::<_, String>([obeys(Protocol::Tcp, 80), obeys(Protocol::Udp, 53)])
+        };
+        assert_eq!(choose("", "", false).unwrap(), [false, false]);
+        assert_eq!(choose("", "", true).unwrap(), [true, true]);
+        assert_eq!(choose("80", "", false).unwrap(), [true, false]);
+        assert_eq!(choose("all", "", false).unwrap(), [true, true]);
+        assert_eq!(choose("", "53/udp", true).unwrap(), [true, false]);
+        assert_eq!(choose("80/tcp, 53/udp", "all", true).unwrap(), [true, true], "obeying wins");
+        let wrong = |obey| choose(obey, "", false).unwrap_err();
+        assert!(wrong("8080").contains("names 8080/tcp, which is none of the container's published ports"));
+        assert!(wrong("81").contains("names 81/tcp"), "exposed only");
+        assert!(wrong("web").contains("invalid port specification"));
+        let routed = Reach { ipv4: Some(GatewayMode::Routed), ..ipv4_only(ANY) };
+        let asked = Asked { obey: "80".into(), ..asked(published.clone(), &[], false) };
+        assert!(read(&asked, routed).unwrap_err().to_string().contains("is routed"));
+    }
+
+    #[test]
     fn exposed_ports_are_null_and_published_ones_are_listed() {
         let port = |host_address, container_port, host_port| Published {
             protocol: Protocol::Tcp,
             container_port,
             host_address,
             host_port,
+            obeys: host_port == 8080,
         };
         let published = [port(ANY, 80, 8080), port(Ipv6Addr::UNSPECIFIED.into(), 80, 8080), port(ANY, 90, 0)];
         let map = to_api(&published, &["443/tcp".into()]);
         assert_eq!(
             serde_json::to_string(&map).unwrap(),
-            r#"{"443/tcp":null,"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}],"90/tcp":null}"#
+            r#"{"443/tcp":null,"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080","ObeysHostFirewall":true},{"HostIp":"::","HostPort":"8080","ObeysHostFirewall":true}],"90/tcp":null}"#
         );
     }
 }

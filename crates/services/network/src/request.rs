@@ -27,6 +27,10 @@ pub struct AttachRequest {
     pub exposed: Vec<String>,
     /// Whether exposed ports are published on random host ports (`-P`).
     pub publish_all: bool,
+    /// The ports (`80/tcp,443`, or `all`) that obey the host's own input rules whatever network and daemon say.
+    pub obey: String,
+    /// Those that don't.
+    pub bypass: String,
     /// Name servers; the daemon's or the host's when empty.
     pub dns: Vec<String>,
     /// Search domains; the same. A single `.` is none.

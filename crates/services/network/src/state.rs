@@ -21,6 +21,8 @@ pub(crate) struct State {
     /// Containers of a former daemon that nobody has taken over yet.
     pub unclaimed: HashSet<String>,
     pub ports: Ports,
+    /// Whether published ports obey the host's own rules where neither container nor network says.
+    pub obey_host_rules: bool,
 }
 
 impl State {

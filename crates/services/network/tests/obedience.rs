@@ -138,6 +138,74 @@ fn an_internal_network_reaches_nothing_by_the_way_round() {
     });
 }
 
+/// The same host and the same containers, where single ports, or those of a network, are the ones that obey.
+#[test]
+fn ports_obey_one_by_one() {
+    World::run(|world| {
+        nft(FIREWALL);
+        let is_there = || RouteSocket::open().unwrap().link_by_name("hull-i").unwrap().is_some();
+        let plain = world.attach("plain", &[("80/tcp", "", "7070")]);
+        serve(plain.netns.as_ref().unwrap().as_fd(), "0.0.0.0:80");
+        assert!(!is_there() && !ruleset().contains("chain accepted"), "nobody obeys yet");
+
+        let ports = [("80/tcp", "", "8080"), ("81/tcp", "", "9090"), ("82/tcp", "", "9191")];
+        let mut request = world.request("a", "default", &ports);
+        request.obey = "80,81/tcp".into();
+        let a = world.networks.attach(&request).unwrap();
+        let a_fd = a.netns.as_ref().unwrap().as_fd();
+        for address in ["0.0.0.0:80", "0.0.0.0:81", "0.0.0.0:82"] {
+            serve(a_fd, address);
+        }
+        let obeying = |port: &str| a.ports[port].as_ref().unwrap()[0].obeys_host_firewall;
+        assert_eq!(["80/tcp", "81/tcp", "82/tcp"].map(obeying), [true, true, false]);
+        let outside = world.outside.try_clone().unwrap();
+        let outside = outside.as_fd();
+        assert_eq!(reach(outside, "10.99.0.1:8080").unwrap(), OUTSIDE, "let in by a rule");
+        assert!(reach(outside, "10.99.0.1:9090").is_err(), "not let in");
+        assert_eq!(reach(outside, "10.99.0.1:9191").unwrap(), OUTSIDE, "asks nobody");
+        assert_eq!(reach(outside, "10.99.0.1:7070").unwrap(), OUTSIDE, "nor does another container");
+        assert!(reach(world.host.as_fd(), "127.0.0.1:9090").is_ok());
+
+        // A network says it for all, a container may say otherwise.
+        let option = |text: &str| hull_api_types::NetworkCreateRequest {
+            name: "strict".into(),
+            options: [("hull.host-firewall".to_owned(), text.to_owned())].into(),
+            ..Default::default()
+        };
+        let wrong = world.networks.create(&option("maybe")).unwrap_err().to_string();
+        assert_eq!(wrong, "invalid value \"maybe\" for hull.host-firewall: obey or bypass");
+        world.networks.create(&option("obey")).unwrap();
+        let mut request = world.request("b", "strict", &[("80/tcp", "", "6060"), ("81/tcp", "", "6161")]);
+        request.bypass = "81".into();
+        let b = world.networks.attach(&request).unwrap();
+        let b_fd = b.netns.as_ref().unwrap().as_fd();
+        for address in ["0.0.0.0:80", "0.0.0.0:81"] {
+            serve(b_fd, address);
+        }
+        assert!(reach(outside, "10.99.0.1:6060").is_err());
+        assert_eq!(reach(outside, "10.99.0.1:6161").unwrap(), OUTSIDE);
+        // It is so for the next daemon; ports that move to another network do as that one says.
+        world.restart();
+        assert!(reach(outside, "10.99.0.1:6060").is_err() && reach(outside, "10.99.0.1:9090").is_err());
+        assert!(reach(outside, "10.99.0.1:6161").is_ok() && reach(outside, "10.99.0.1:9191").is_ok());
+        world.networks.connect("bridge", &world.id("b"), b_fd, &Default::default()).unwrap();
+        world.networks.disconnect("strict", &world.id("b"), Some(b_fd)).unwrap();
+        assert_eq!(reach(outside, "10.99.0.1:6060").unwrap(), OUTSIDE);
+
+        let mut request = world.request("c", "default", &[("80/tcp", "", "5050")]);
+        request.obey = "5050".into();
+        for tried in [world.networks.validate(&request), world.networks.attach(&request).map(drop)] {
+            let error = tried.unwrap_err().to_string();
+            assert!(error.contains("5050/tcp, which is none of the container's published ports"), "{error}");
+        }
+        for name in ["a", "b"] {
+            world.networks.release(&world.id(name)).unwrap();
+        }
+        world.restart();
+        assert!(!is_there() && !ruleset().contains("chain accepted"), "nobody obeys any more");
+    });
+}
+
 #[test]
 fn a_daemon_that_does_not_obey_leaves_nothing_of_it() {
     World::run(|world| {

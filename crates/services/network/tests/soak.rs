@@ -77,6 +77,46 @@ fn nothing_is_left_of_many_rounds() {
     });
 }
 
+/// Nor with the networks there are: one more is the same elements of the same sets, no rule, and its packets meet no
+/// more rules than the first one's.
+#[test]
+fn the_hundredth_network_costs_what_the_first_did() {
+    const NFTABLES: u32 = 7;
+    World::run(|world| {
+        let watch = Watch::open(NetlinkProtocol::Netfilter, NFTABLES).unwrap();
+        let (until, _open) = rustix::pipe::pipe().unwrap();
+        let request = |number: usize| {
+            let mut request = NetworkCreateRequest { name: format!("n{number}"), ..Default::default() };
+            let subnet = format!("10.77.{number}.0/24");
+            let config = hull_api_types::IpamConfig { subnet, ..Default::default() };
+            request.ipam.get_or_insert_default().config.push(config);
+            request
+        };
+        // The first with IPv6 makes the host forward it, which the rules tell of.
+        world.networks.create(&request(0)).unwrap();
+        let rules =
+            || ruleset().lines().filter(|line| line.contains("masquerade") || line.contains("drop")).count();
+        let before = rules();
+        let seen = |what: &dyn Fn()| {
+            let mut messages: Vec<(u16, usize)> = Vec::new();
+            what();
+            let visit = |notice: Notice<'_>| messages.push((notice.kind, notice.body.len()));
+            assert!(watch.wait(until.as_fd(), visit, || panic!("too many")).unwrap());
+            messages
+        };
+        seen(&|| ());
+        let cost = |number: usize| {
+            let made = seen(&|| drop(world.networks.create(&request(number)).unwrap()));
+            (made, seen(&|| world.networks.remove(&format!("n{number}")).unwrap()))
+        };
+        let first = cost(1);
+        assert!(!first.0.is_empty() && !first.1.is_empty());
+        (2..100).for_each(|number| drop(seen(&|| drop(world.networks.create(&request(number)).unwrap()))));
+        assert_eq!(cost(100), first);
+        assert_eq!(rules(), before);
+    });
+}
+
 /// What the kernel is asked to do for one container with a published port does not grow with the containers there
 /// are: its own account of the changes is the same, message by message.
 #[test]

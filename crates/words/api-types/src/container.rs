@@ -157,7 +157,16 @@ pub struct PortBinding {
     pub host_ip: String,
     #[serde(deserialize_with = "null")]
     pub host_port: String,
+    /// Told of a published port that obeys the host's own input rules; Hull's.
+    #[serde(skip_serializing_if = "is_default")]
+    pub obeys_host_firewall: bool,
 }
+
+/// Annotations by which a container says which of its ports (`80/tcp,443`, or `all`) obey the host's own input rules,
+/// or go past them, whatever its network and the daemon say; Hull's.
+pub const OBEY_HOST_FIREWALL: &str = "hull.host-firewall.obey";
+/// See [`OBEY_HOST_FIREWALL`], which wins where both name a port.
+pub const BYPASS_HOST_FIREWALL: &str = "hull.host-firewall.bypass";
 
 /// `80/tcp` → where it is published; null for a port that is only exposed.
 pub type PortMap = Map<Option<Vec<PortBinding>>>;
@@ -561,6 +570,9 @@ pub struct Port {
     pub public_port: u16,
     #[serde(rename = "Type")]
     pub kind: String,
+    /// As of [`PortBinding`].
+    #[serde(skip_serializing_if = "is_default")]
+    pub obeys_host_firewall: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -90,7 +90,13 @@ mod tests {
     use super::*;
 
     fn port(ip: &str, private: u16, public: u16, kind: &str) -> Port {
-        Port { ip: ip.into(), private_port: private, public_port: public, kind: kind.into() }
+        Port {
+            ip: ip.into(),
+            private_port: private,
+            public_port: public,
+            kind: kind.into(),
+            ..Port::default()
+        }
     }
 
     #[test]

@@ -35,14 +35,13 @@ async fn ports(session: &Session, matches: &Matches) -> Result<(), Failure> {
     let client = session.client().await?;
     let containers: Vec<ContainerSummary> = client.request(Method::GET, "/containers/json").fetch().await?;
     let info: SystemInfo = client.request(Method::GET, "/info").fetch().await?;
-    let firewall = Firewall::of(&info);
     let all = matches.switch("all");
-    let mut rows: Vec<Row> = containers.iter().flat_map(|container| rows_of(container, &firewall)).collect();
+    let mut rows: Vec<Row> = containers.iter().flat_map(rows_of).collect();
     rows.retain(|row| all || row.reach != Reach::Networks);
     rows.sort();
     let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
     list::print(session, matches, "portsFormat", "Host", LISTING, &rows)?;
-    for chain in &firewall.droppers {
+    for chain in droppers(&info) {
         streams::complain(&format!(
             "WARNING: the {chain} drops what is forwarded unless a rule there accepts it: it may keep everybody but this \
              host from published ports, and containers from the outside"
@@ -51,22 +50,10 @@ async fn ports(session: &Session, matches: &Matches) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the engine says of the host's packet filter; Docker's says nothing of this.
-#[derive(Debug, Default)]
-struct Firewall {
-    obeyed: bool,
-    droppers: Vec<String>,
-}
-
-impl Firewall {
-    fn of(info: &SystemInfo) -> Self {
-        let pairs = info.firewall_backend.iter().flat_map(|firewall| &firewall.info);
-        let droppers = pairs.clone().filter(|[name, _]| name == "ForwardDroppedBy");
-        Self {
-            obeyed: pairs.clone().any(|[name, value]| name == "HostInputRules" && value == "obeyed"),
-            droppers: droppers.map(|[_, chain]| chain.clone()).collect(),
-        }
-    }
+/// The chains of others that bar what is forwarded, as the engine tells them; Docker's says nothing of this.
+fn droppers(info: &SystemInfo) -> impl Iterator<Item = &String> {
+    let pairs = info.firewall_backend.iter().flat_map(|firewall| &firewall.info);
+    pairs.filter(|[name, _]| name == "ForwardDroppedBy").map(|[_, chain]| chain)
 }
 
 /// Who gets through; the widest first.
@@ -103,9 +90,9 @@ impl Row {
     }
 }
 
-fn rows_of(container: &ContainerSummary, firewall: &Firewall) -> Vec<Row> {
+fn rows_of(container: &ContainerSummary) -> Vec<Row> {
     let name = container.names.first().map(|name| name.trim_start_matches('/')).unwrap_or_default();
-    let mut rows: Vec<Row> = container.ports.iter().map(|port| row(name, port, firewall)).collect();
+    let mut rows: Vec<Row> = container.ports.iter().map(|port| row(name, port)).collect();
     if container.host_config.network_mode == "host" {
         // Whatever its programs listen on.
         let (host, port) = ("*".to_owned(), "*".to_owned());
@@ -114,11 +101,11 @@ fn rows_of(container: &ContainerSummary, firewall: &Firewall) -> Vec<Row> {
     rows
 }
 
-fn row(container: &str, port: &Port, firewall: &Firewall) -> Row {
+fn row(container: &str, port: &Port) -> Row {
     let reach = match port.ip.parse::<IpAddr>() {
         _ if port.public_port == 0 => Reach::Networks,
         Ok(address) if address.is_loopback() => Reach::Host,
-        _ if firewall.obeyed => Reach::Allowed,
+        _ if port.obeys_host_firewall => Reach::Allowed,
         _ => Reach::World,
     };
     let host = match port.public_port {
@@ -141,8 +128,10 @@ mod tests {
 
     #[test]
     fn ports_are_told_with_who_gets_through() {
-        let port =
-            |ip: &str, public_port| Port { ip: ip.into(), private_port: 80, public_port, kind: "tcp".into() };
+        let port = |ip: &str, public_port| {
+            let (ip, kind) = (ip.into(), "tcp".into());
+            Port { ip, private_port: 80, public_port, kind, ..Port::default() }
+        };
         let mut container = ContainerSummary {
             names: vec!["/web".into()],
             ports: vec![
@@ -154,15 +143,15 @@ mod tests {
             ],
             ..ContainerSummary::default()
         };
-        let shown = |container: &ContainerSummary, firewall: &Firewall| -> Vec<String> {
+        let shown = |container: &ContainerSummary| -> Vec<String> {
             let text = |row: Row| {
                 let value = row.to_json();
                 format!("{} {} {}", value["Host"], value["Port"], value["Reach"]).replace('"', "")
             };
-            rows_of(container, firewall).into_iter().map(text).collect()
+            rows_of(container).into_iter().map(text).collect()
         };
         assert_eq!(
-            shown(&container, &Firewall::default()),
+            shown(&container),
             [
                 "0.0.0.0:8080 80/tcp world",
                 "[::]:8080 80/tcp world",
@@ -171,10 +160,12 @@ mod tests {
                 " 80/tcp its networks"
             ]
         );
-        let obeyed = Firewall { obeyed: true, ..Firewall::default() };
-        assert_eq!(shown(&container, &obeyed)[0], "0.0.0.0:8080 80/tcp by the host's input rules");
-        assert_eq!(shown(&container, &obeyed)[2], "127.0.0.1:81 80/tcp this host");
+        container.ports[0].obeys_host_firewall = true;
+        container.ports[2].obeys_host_firewall = true;
+        assert_eq!(shown(&container)[0], "0.0.0.0:8080 80/tcp by the host's input rules");
+        assert_eq!(shown(&container)[1], "[::]:8080 80/tcp world", "chosen by port");
+        assert_eq!(shown(&container)[2], "127.0.0.1:81 80/tcp this host");
         container.host_config.network_mode = "host".into();
-        assert_eq!(shown(&container, &Firewall::default()), ["* * by the host's input rules"]);
+        assert_eq!(shown(&container), ["* * by the host's input rules"]);
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::options::RemoveOptions;
 use crate::record::{ContainerSpec, NetworkState, Phase};
 use crate::spec;
+use hull_api_types::{BYPASS_HOST_FIREWALL, OBEY_HOST_FIREWALL};
 use hull_network::{AttachRequest, Attachment};
 use hull_task::protocol::CreateOptions;
 use hull_task::{ConsoleSize, JsonLog, LogTarget, RuntimeKind, SpawnOptions, Task};
@@ -204,6 +205,8 @@ impl Supervisor {
 pub(crate) fn attach_request(engine: &Engine, spec: &ContainerSpec) -> Result<AttachRequest> {
     let host = &spec.host_config;
     let list = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
+    let note =
+        |name| host.annotations.as_ref().and_then(|notes| notes.get(name)).cloned().unwrap_or_default();
     Ok(AttachRequest {
         container_id: spec.id.clone(),
         name: spec.name.clone(),
@@ -214,6 +217,8 @@ pub(crate) fn attach_request(engine: &Engine, spec: &ContainerSpec) -> Result<At
         ports: host.port_bindings.clone(),
         exposed: spec.config.exposed_ports.iter().flat_map(|set| set.keys().cloned()).collect(),
         publish_all: host.publish_all_ports,
+        obey: note(OBEY_HOST_FIREWALL),
+        bypass: note(BYPASS_HOST_FIREWALL),
         dns: list(&host.dns),
         dns_search: list(&host.dns_search),
         dns_options: list(&host.dns_options),

@@ -38,6 +38,10 @@ impl World {
         test: impl FnOnce(&mut World) + Send,
     ) {
         netns::create(|| {
+            // A new namespace forwards where the machine does.
+            for path in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
+                std::fs::write(path, "0").unwrap();
+            }
             let mut route = RouteSocket::open().unwrap();
             let lo = route.link_by_name("lo").unwrap().unwrap().index;
             route.run(link::set_up(lo, true)).unwrap();
@@ -73,7 +77,11 @@ impl World {
     pub fn request(&self, name: &str, network: &str, ports: &[(&str, &str, &str)]) -> AttachRequest {
         let mut map = PortMap::new();
         for (key, host_ip, host_port) in ports {
-            let binding = PortBinding { host_ip: (*host_ip).into(), host_port: (*host_port).into() };
+            let binding = PortBinding {
+                host_ip: (*host_ip).into(),
+                host_port: (*host_port).into(),
+                ..PortBinding::default()
+            };
             map.entry((*key).into()).or_default().get_or_insert_default().push(binding);
         }
         AttachRequest {

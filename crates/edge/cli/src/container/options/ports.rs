@@ -1,17 +1,22 @@
 //! `--publish` and `--expose`: `[ip:][host[-range]:]container[-range][/protocol]`.
 
-use hull_api_types::{Empty, PortBinding, PortMap, Set};
+use hull_api_types::{BYPASS_HOST_FIREWALL, Empty, Map, OBEY_HOST_FIREWALL, PortBinding, PortMap, Set};
 
-/// The ports to expose and where they are published.
-pub type Ports = (Set, PortMap);
+/// The ports to expose, where they are published, and the annotations that say which obey the host's input rules.
+pub type Ports = (Set, PortMap, Map<String>);
 
 /// Reads both flags' values.
 pub fn parse(publish: &[String], expose: &[String]) -> Result<Ports, String> {
     let mut exposed = Set::new();
     let mut bindings = PortMap::new();
+    let mut annotations = Map::new();
     for text in publish {
-        for (port, binding) in publication(&standard(text)?)? {
+        let (text, annotation) = standard(text)?;
+        for (port, binding) in publication(&text)? {
             exposed.insert(port.clone(), Empty {});
+            if let Some(name) = annotation {
+                note(&mut annotations, name, &port);
+            }
             bindings.entry(port).or_default().get_or_insert_default().push(binding);
         }
     }
@@ -20,20 +25,36 @@ pub fn parse(publish: &[String], expose: &[String]) -> Result<Ports, String> {
             exposed.insert(port, Empty {});
         }
     }
-    Ok((exposed, bindings))
+    Ok((exposed, bindings, annotations))
 }
 
-/// The long form, `published=8080,target=80,protocol=tcp`, as the short one.
-fn standard(text: &str) -> Result<String, String> {
-    if !text.contains('=') {
-        return Ok(text.to_owned());
+/// Adds to the list that an annotation is.
+pub fn note(annotations: &mut Map<String>, name: &str, ports: &str) {
+    let list = annotations.entry(name.to_owned()).or_default();
+    if !list.is_empty() {
+        list.push(',');
     }
+    list.push_str(ports);
+}
+
+/// The long form, `published=8080,target=80,protocol=tcp`, as the short one. Of Hull's is `host-firewall=obey` or
+/// `bypass`, which an annotation tells the engine.
+fn standard(text: &str) -> Result<(String, Option<&'static str>), String> {
+    if !text.contains('=') {
+        return Ok((text.to_owned(), None));
+    }
+    let mut annotation = None;
     let (mut published, mut target, mut protocol) = ("", "", "tcp");
     for parameter in text.split(',') {
         match parameter.split_once('=') {
             Some(("published", value)) => published = value,
             Some(("target", value)) => target = value,
             Some(("protocol", value)) => protocol = value,
+            Some(("host-firewall", "obey")) => annotation = Some(OBEY_HOST_FIREWALL),
+            Some(("host-firewall", "bypass")) => annotation = Some(BYPASS_HOST_FIREWALL),
+            Some(("host-firewall", value)) => {
+                return Err(format!("invalid host-firewall '{value}': it is obey or bypass"));
+            }
             Some((name, _)) if !name.is_empty() => {}
             _ => {
                 return Err(format!(
@@ -42,7 +63,7 @@ fn standard(text: &str) -> Result<String, String> {
             }
         }
     }
-    Ok(format!("{published}:{target}/{protocol}"))
+    Ok((format!("{published}:{target}/{protocol}"), annotation))
 }
 
 /// One publication: each port with its binding.
@@ -79,9 +100,13 @@ fn publication(text: &str) -> Result<Vec<(String, PortBinding)>, String> {
             Some((from, to)) if first == last && from != to => format!("{from}-{to}"),
             Some((from, _)) => (from + (number - first)).to_string(),
         };
-        (format!("{number}/{protocol}"), PortBinding { host_ip: address.to_owned(), host_port })
+        (format!("{number}/{protocol}"), binding(address, host_port))
     });
     Ok(ports.collect())
+}
+
+fn binding(address: &str, host_port: String) -> PortBinding {
+    PortBinding { host_ip: address.to_owned(), host_port, ..PortBinding::default() }
 }
 
 fn exposure(text: &str) -> Result<Vec<String>, String> {
@@ -142,7 +167,7 @@ mod tests {
     fn shown(text: &str) -> String {
         match parse(&[text.to_owned()], &[]) {
             Err(why) => why,
-            Ok((_, map)) => {
+            Ok((_, map, _)) => {
                 let each = map.iter().flat_map(|(port, list)| {
                     list.iter().flatten().map(move |b| format!("{}:{}>{port}", b.host_ip, b.host_port))
                 });
@@ -169,6 +194,7 @@ mod tests {
             ("80/foo", "invalid proto: foo"),
             ("80:", "no port specified: 80:<empty>"),
             ("1-2:80-85", "invalid ranges specified for container and host Ports: 80-85 and 1-2"),
+            ("published=8080,target=80,host-firewall=x", "invalid host-firewall 'x': it is obey or bypass"),
             ("a=b,c", "invalid publish opts format (should be name=value but got 'c')"),
         ] {
             assert_eq!(shown(text), result, "{text}");
@@ -176,8 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn ports_that_obey_the_host_are_annotated() {
+        let publish = [
+            "published=8080-8081,target=80-81,host-firewall=obey",
+            "target=53,protocol=udp,host-firewall=obey",
+            "target=82,host-firewall=bypass",
+            "83",
+        ]
+        .map(str::to_owned);
+        let (_, _, annotations) = parse(&publish, &[]).unwrap();
+        let expected = [(BYPASS_HOST_FIREWALL, "82/tcp"), (OBEY_HOST_FIREWALL, "80/tcp,81/tcp,53/udp")];
+        assert_eq!(annotations, expected.map(|(name, list)| (name.to_owned(), list.to_owned())).into());
+    }
+
+    #[test]
     fn exposures_read() {
-        let (exposed, _) = parse(&[], &["80-82/udp".into(), "9".into()]).unwrap();
+        let (exposed, ..) = parse(&[], &["80-82/udp".into(), "9".into()]).unwrap();
         assert_eq!(exposed.keys().collect::<Vec<_>>(), ["80/udp", "81/udp", "82/udp", "9/tcp"]);
         assert!(parse(&[], &["1:2".into()]).is_err());
     }

@@ -23,11 +23,14 @@ pub struct Plan {
 
 /// Reads the flags. `proxies` are variables that the configuration gives every container.
 pub fn read(matches: &Matches, proxies: &[(String, String)]) -> Result<Plan, String> {
-    let (exposed, port_bindings) = ports::parse(&matches.list("publish"), &matches.list("expose"))?;
+    let (exposed, port_bindings, choices) = ports::parse(&matches.list("publish"), &matches.list("expose"))?;
     let mut config = container_config(matches, proxies)?;
     config.exposed_ports = (!exposed.is_empty()).then_some(exposed);
     let mut host = host_config(matches)?;
     host.port_bindings = port_bindings;
+    for (name, ports) in choices {
+        ports::note(host.annotations.get_or_insert_default(), &name, &ports);
+    }
     let (binds, anonymous) = volumes::parse(&matches.list("volume"))?;
     host.binds = (!binds.is_empty()).then_some(binds);
     config.volumes = Some(anonymous);
