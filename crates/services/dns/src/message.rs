@@ -246,19 +246,76 @@ fn refusal(bytes: &[u8], code: u8) -> Malformed {
     Malformed::Answered(reply)
 }
 
-/// An answer that is too long for its asker: the question, and word that there is more.
-pub fn truncated(reply: &[u8]) -> Vec<u8> {
+/// What of an answer that is too long for its asker fits: its first records, and word that there are more.
+pub fn truncated(reply: &[u8], limit: usize) -> Vec<u8> {
     if reply.len() < HEADER {
         return reply.to_vec();
     }
     let end = question_end(reply).unwrap_or(HEADER);
-    let mut short = reply[..end].to_vec();
+    let fitting = Fitting::of(reply, end, limit).unwrap_or_default();
+    let mut short = reply[..fitting.end.max(end)].to_vec();
+    short.extend_from_slice(&reply[fitting.edns]);
     if let Some(flags) = be16(&short, 2) {
-        short[2..4].copy_from_slice(&(flags | TC).to_be_bytes());
+        let flags = if fitting.whole { flags & !TC } else { flags | TC };
+        short[2..4].copy_from_slice(&flags.to_be_bytes());
         short[4..6].copy_from_slice(&u16::from(end > HEADER).to_be_bytes());
-        short[6..HEADER].fill(0);
+        for (section, count) in fitting.counts.into_iter().enumerate() {
+            short[6 + 2 * section..8 + 2 * section].copy_from_slice(&count.to_be_bytes());
+        }
     }
     short
+}
+
+/// The first records of an answer, as many as a limit allows, and its EDNS record, for which there is room first.
+#[derive(Default)]
+struct Fitting {
+    end: usize,
+    counts: [u16; 3],
+    edns: std::ops::Range<usize>,
+    /// Whether all that was asked for is in it: what is only helpful besides may be missing.
+    whole: bool,
+}
+
+impl Fitting {
+    /// `None` when the records don't hold together.
+    fn of(reply: &[u8], question_end: usize, limit: usize) -> Option<Self> {
+        let mut records = Vec::new();
+        let (mut at, mut edns) = (question_end, 0..0);
+        for section in 0..3 {
+            for _ in 0..be16(reply, 6 + 2 * section)? {
+                let fixed = name::skip(reply, at)?;
+                let next = fixed + 10 + usize::from(be16(reply, fixed + 8)?);
+                if next > reply.len() {
+                    return None;
+                }
+                if be16(reply, fixed)? == OPT {
+                    edns = at..next;
+                } else {
+                    records.push((section, at, next));
+                }
+                at = next;
+            }
+        }
+        let mut fitting = Self { end: question_end, edns, ..Self::default() };
+        let room = limit.checked_sub(fitting.edns.len()).filter(|room| *room >= question_end)?;
+        // Names point backwards only, and nothing is left out between: what is kept stays readable.
+        let fits = |&(_, start, next): &(usize, usize, usize), end| start == end && next <= room;
+        for record in &records {
+            if !fits(record, fitting.end) {
+                fitting.whole = record.0 == 2;
+                break;
+            }
+            (fitting.end, fitting.whole) = (record.2, true);
+            fitting.counts[record.0] += 1;
+        }
+        fitting.counts[2] += u16::from(!fitting.edns.is_empty());
+        Some(fitting)
+    }
+}
+
+/// Whether an answer says that it is not all.
+pub(crate) fn is_truncated(reply: &[u8]) -> bool {
+    be16(reply, 2).is_some_and(|flags| flags & TC != 0)
 }
 
 fn question_end(message: &[u8]) -> Option<usize> {
@@ -330,8 +387,34 @@ mod tests {
         assert!(reply.len() <= 512 && reply.len() > 490, "{}", reply.len());
         assert_ne!(reply[2] & 2, 0, "TC");
         assert_eq!(usize::from(reply[7]), (reply.len() - PLAIN.len()) / 16);
-        let short = truncated(&reply);
-        assert_eq!((short.len(), short[7], short[2] & 2), (PLAIN.len(), 0, 2));
+        let short = truncated(&reply, PLAIN.len() + 40);
+        assert_eq!((short.len(), short[7], short[2] & 2), (PLAIN.len() + 32, 2, 2));
+        assert_eq!(truncated(&reply[..reply.len() - 1], 100)[7], 0, "torn: the question alone");
+    }
+
+    #[test]
+    fn what_fits_of_an_answer_is_kept_with_its_edns() {
+        let bytes = with_edns(1232, 0);
+        let query = Query::parse(&bytes).unwrap();
+        let many: Vec<IpAddr> = (0..9).map(|last| IpAddr::from([10, 0, 0, last])).collect();
+        // The last of the answer's records count as authority, or as only helpful.
+        let reply = |authority: u8, helpful: u8| {
+            let mut reply = query.addresses(many.iter(), 1232);
+            (reply[7], reply[9], reply[11]) = (9 - authority - helpful, authority, helpful + 1);
+            reply
+        };
+        let cut = |reply: &[u8], limit| {
+            let short = truncated(reply, limit);
+            assert!(
+                short.len() <= limit.max(PLAIN.len()) && short.ends_with(&reply[reply.len() - OPT_LENGTH..])
+            );
+            (short[7], short[9], short[11], is_truncated(&short))
+        };
+        let room = |records: usize| PLAIN.len() + 16 * records + OPT_LENGTH;
+        assert_eq!(cut(&reply(0, 0), room(4) + 15), (4, 0, 1, true));
+        assert_eq!(cut(&reply(0, 0), room(9)), (9, 0, 1, false));
+        assert_eq!(cut(&reply(2, 0), room(8)), (7, 1, 1, true));
+        assert_eq!(cut(&reply(0, 3), room(7)), (6, 0, 2, false), "nothing that was asked for is missing");
     }
 
     #[test]

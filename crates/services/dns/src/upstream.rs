@@ -63,6 +63,11 @@ impl Upstream {
         Ok(Self { socket, server, wrong: 0, stream })
     }
 
+    /// Whether what comes may have been cut.
+    pub(crate) fn is_by_udp(&self) -> bool {
+        self.stream.is_none()
+    }
+
     pub(crate) fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
         let unsent = self.stream.as_ref().is_some_and(|stream| !stream.unsent.is_empty());
         (self.socket.as_fd(), if unsent { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN })

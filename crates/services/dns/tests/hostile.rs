@@ -82,8 +82,11 @@ fn mutated_messages_do_no_harm() {
             }
             Answer::Nothing => {}
         }
-        let short = truncated(&message);
+        let limit = random.next(600);
+        let short = truncated(&message, limit);
         assert!(short.len() <= message.len());
+        let question = truncated(&message, 0).len();
+        assert!(short.len() <= limit.max(question), "{message:02x?}");
     }
     assert!(replies > 100_000 && forwarded > 1000, "{replies} {forwarded}");
 }
