@@ -29,7 +29,7 @@ pub type Params = Vec<(&'static str, String)>;
 pub struct Call {
     /// The client's version.
     pub version: ApiVersion,
-    /// The route's pattern, such as `GET /containers/{name}/json`.
+    /// The route's pattern, such as `GET /containers/{name:.*}/json`.
     pub route: &'static str,
     /// What stood for the pattern's names.
     pub params: Params,

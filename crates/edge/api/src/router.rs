@@ -224,8 +224,10 @@ fn matches(pattern: &[Segment], parts: &[&str]) -> Option<Params> {
             }
             // Greedy: it leaves one part for each later segment.
             Segment::Many(name) => {
-                let end = parts.len().checked_sub(left).filter(|end| *end > at && !part.is_empty())?;
-                params.push((*name, parts[at..end].join("/")));
+                let end = parts.len().checked_sub(left).filter(|end| *end > at)?;
+                // `/containers//web` names `/web`; nothing names nothing.
+                let named = Some(parts[at..end].join("/")).filter(|text| !text.is_empty())?;
+                params.push((*name, named));
                 at = end;
             }
         }
@@ -244,7 +246,7 @@ mod tests {
             "GET /images/json",
             "GET /images/{name:.*}/json",
             "DELETE /images/{name:.*}",
-            "GET /containers/{name}/json",
+            "GET /containers/{name:.*}/json",
             "GET /networks",
             "GET /networks/{name:.*}",
         ] {
@@ -270,7 +272,10 @@ mod tests {
             ("/images/localhost:5599/bb/json", "GET /images/{name:.*}/json", "1.51", "localhost:5599/bb"),
             ("/images/a%2Fb%3A1/json", "GET /images/{name:.*}/json", "1.51", "a/b:1"),
             ("/images/json/json", "GET /images/{name:.*}/json", "1.51", "json"),
-            ("/v1.24/containers/v1/json", "GET /containers/{name}/json", "1.24", "v1"),
+            ("/v1.24/containers/v1/json", "GET /containers/{name:.*}/json", "1.24", "v1"),
+            ("/containers//web/json", "GET /containers/{name:.*}/json", "1.51", "/web"),
+            // A container by the name that a link gives it.
+            ("/containers/a/b/json", "GET /containers/{name:.*}/json", "1.51", "a/b"),
             ("/networks/", "GET /networks", "1.51", ""),
             ("/v1.41/networks/", "GET /networks", "1.41", ""),
             ("/networks/n", "GET /networks/{name:.*}", "1.51", "n"),
@@ -282,16 +287,7 @@ mod tests {
 
     #[test]
     fn other_paths_find_nothing() {
-        for path in [
-            "/",
-            "/nope",
-            "/v1.x/_ping",
-            "/containers//json",
-            "/containers/a/b/json",
-            "/images//json",
-            "/_ping/x",
-            "*",
-        ] {
+        for path in ["/", "/nope", "/v1.x/_ping", "/containers//json", "/images//json", "/_ping/x", "*"] {
             assert_eq!(find(Method::GET, path), None, "{path}");
         }
         assert_eq!(find(Method::PUT, "/_ping"), None);

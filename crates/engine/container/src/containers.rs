@@ -166,9 +166,13 @@ impl Containers {
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
         let handle = self.engine.find(name)?;
         if options.link {
-            return Err(Error::NotImplemented(
-                "removing a link and not its container is not available in Hull".into(),
-            ));
+            let Some((own, alias)) = name.trim_start_matches('/').rsplit_once('/') else {
+                return Err(Error::conflict(
+                    "Conflict, cannot remove the default link name of the container".to_owned(),
+                ));
+            };
+            let alias = alias.to_owned();
+            return self.engine.find(own)?.ask(|reply| Request::Unlink { alias, reply }).await;
         }
         if handle.published().state.phase == Phase::Removing {
             return Err(Error::conflict(format!("removal of container {name} is already in progress")));

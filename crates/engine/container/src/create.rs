@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::machine::{new_id, random};
 use crate::record::{ContainerSpec, State};
 use crate::spec::{self, MountKind, MountSpec, Plan};
-use crate::supervisor::{Supervisor, attach_request, bind_source};
+use crate::supervisor::{Supervisor, attach_request, bind_source, links};
 use hull_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, EndpointSettings, Map, VolumeCreateOptions,
 };
@@ -33,6 +33,7 @@ pub(crate) fn create(
         bind_source(mount)?;
     }
     plan.networks = network_names(engine, &plan)?;
+    links::resolve(engine, &mut plan.host_config)?;
     let id = new_id()?;
     let name = take_name(engine, name, &id)?;
     let mut undo = Undo { engine, id: &id, name: &name, snapshot: false, volumes: Vec::new(), kept: false };

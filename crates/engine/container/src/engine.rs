@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::exec::Execs;
 use crate::machine::Machine;
 use crate::record::{ContainerSpec, State};
-use crate::supervisor::{Handle, Published};
+use crate::supervisor::{Handle, Published, links};
 use crate::user::Accounts;
 use hull_api_types::{EventMessage, Map};
 use hull_events::EventBus;
@@ -100,7 +100,8 @@ impl Engine {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The container of a full id, a name with or without slash, or an id's unambiguous beginning.
+    /// The container of a full id, a name with or without slash, a link to it (`other/alias`), or an id's unambiguous
+    /// beginning.
     pub(crate) fn find(&self, name: &str) -> Result<Handle> {
         let index = self.index();
         if let Some(handle) = index.handles.get(name) {
@@ -111,6 +112,12 @@ impl Engine {
             return Ok(handle.clone());
         }
         let missing = || Error::NoSuchContainer(name.to_owned());
+        if let Some((own, alias)) = bare.rsplit_once('/') {
+            let own = index.names.get(own).and_then(|id| index.handles.get(id)).ok_or_else(missing)?;
+            let own = own.published();
+            let other = links::target(&own.spec, alias).and_then(|id| index.handles.get(id));
+            return other.cloned().ok_or_else(missing);
+        }
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(missing());
         }

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::record::{ContainerSpec, Phase, State};
 use crate::spec::{MountKind, MountSpec};
-use crate::supervisor::Published;
+use crate::supervisor::{Published, links};
 use hull_api_types::{
     ContainerInspect, ContainerState, DriverData, EndpointSettings, Map, MountPoint, NetworkSettings,
 };
@@ -35,7 +35,7 @@ pub(crate) fn inspect(engine: &Engine, one: &Published, size: bool) -> Container
         driver: engine.snapshotter.name().into(),
         platform: "linux".into(),
         exec_ids: (!execs.is_empty()).then_some(execs),
-        host_config: spec.host_config.clone(),
+        host_config: links::shown(engine, spec),
         graph_driver: graph_driver(engine, spec),
         size_rw: sizes.map(|(own, _)| own),
         size_root_fs: sizes.map(|(_, all)| all),

@@ -7,7 +7,7 @@ use crate::inspect::{mount_points, network_names};
 use crate::options::ListOptions;
 use crate::pattern::Pattern;
 use crate::record::{ContainerSpec, Phase, State};
-use crate::supervisor::Published;
+use crate::supervisor::{Published, links};
 use hull_api_types::{ContainerSummary, Filters, Port, PortMap, SummaryHostConfig, SummaryNetworkSettings};
 use hull_sys::local_time::point;
 use hull_types::{DiffId, Timestamp};
@@ -37,9 +37,17 @@ pub(crate) fn list(engine: &Engine, options: &ListOptions) -> Result<Vec<Contain
     let mut all = engine.all();
     all.sort_by(|a, b| (b.spec.created, &b.spec.id).cmp(&(a.spec.created, &a.spec.id)));
     let limit = options.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+    let links = links::names_of_all(all.iter().map(|one| &*one.spec));
     let chosen = all.into_iter().filter(|one| wanted.includes(engine, one)).take(limit.unwrap_or(usize::MAX));
     let mut names = BTreeMap::new();
-    chosen.map(|one| summary(engine, &one, options.size, &mut names)).collect()
+    chosen
+        .map(|one| {
+            let own = vec![format!("/{}", one.spec.name)];
+            let mut all_names = [own, links.get(&one.spec.id).cloned().unwrap_or_default()].concat();
+            all_names.sort();
+            summary(engine, &one, all_names, options.size, &mut names)
+        })
+        .collect()
 }
 
 /// Filters, parsed.
@@ -238,6 +246,7 @@ impl Ancestors {
 fn summary(
     engine: &Engine,
     one: &Arc<Published>,
+    all_names: Vec<String>,
     size: bool,
     names: &mut BTreeMap<String, Option<String>>,
 ) -> Result<ContainerSummary> {
@@ -253,7 +262,7 @@ fn summary(
     let sizes = if size { Some(crate::inspect::sizes(engine, spec)) } else { None };
     Ok(ContainerSummary {
         id: spec.id.clone(),
-        names: vec![format!("/{}", spec.name)],
+        names: all_names,
         image,
         image_id: spec.image.to_string(),
         image_manifest_descriptor: None,

@@ -34,7 +34,7 @@ pub(crate) fn hosts(
         text += &format!("{address}\t{}\n", names.join(" "));
     }
     for address in own {
-        text += &format!("{address}\t{}\n", own_names(request));
+        text += &format!("{address}\t{}\n", own_names(&request.hostname, &request.domainname));
     }
     Ok(text)
 }
@@ -48,10 +48,12 @@ pub(crate) fn host_network_hosts(request: &AttachRequest, host_gateway: &[IpAddr
     Ok(text + &extra_hosts(request, host_gateway)?)
 }
 
-fn own_names(request: &AttachRequest) -> String {
-    match request.domainname.as_str() {
-        "" => request.hostname.clone(),
-        domain => format!("{0}.{domain} {0}", request.hostname),
+/// The names of a container's own lines: the whole one, and its first label where there are more.
+pub fn own_names(hostname: &str, domainname: &str) -> String {
+    let whole = if domainname.is_empty() { hostname.to_owned() } else { format!("{hostname}.{domainname}") };
+    match whole.split_once('.') {
+        Some((first, _)) => format!("{whole} {first}"),
+        None => whole,
     }
 }
 
@@ -262,6 +264,7 @@ mod tests {
         assert!(
             hosts(&request, &own[..1], &[], &gateway).unwrap().ends_with("172.17.0.2\tweb.example.org web\n")
         );
+        assert_eq!(own_names("web.example.org", ""), "web.example.org web");
     }
 
     #[test]

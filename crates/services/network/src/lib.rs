@@ -68,6 +68,7 @@ mod watch;
 
 pub use config::{AddressPool, BridgeAddresses, NetworksConfig};
 pub use error::{Error, Result};
+pub use files::own_names;
 pub use members::Member;
 pub use networks::Networks;
 pub use request::{AttachRequest, Attachment, Link};

@@ -390,11 +390,10 @@ fn interface_settings(text: &str) -> Result<Vec<(String, String)>> {
 pub(crate) fn linked(state: &State, request: &AttachRequest) -> Vec<(IpAddr, Vec<String>)> {
     let addresses = |link: &crate::Link| -> Vec<(IpAddr, Vec<String>)> {
         let Some(sandbox) = state.sandboxes.get(&link.container_id) else { return Vec::new() };
-        let own = [false, true].into_iter().filter_map(|ipv6| {
-            let first = sandbox.endpoints.iter().find_map(|endpoint| endpoint.address(ipv6))?;
-            Some(sandbox.gateway_endpoint(ipv6).and_then(|e| e.address(ipv6)).unwrap_or(first).address)
-        });
-        own.map(|address| (address, link.names.clone())).collect()
+        // Links are the default bridge's.
+        let endpoint = sandbox.endpoints.iter().find(|endpoint| endpoint.network_name == "bridge");
+        let own = [false, true].into_iter().filter_map(|ipv6| endpoint?.address(ipv6));
+        own.map(|own| (own.address, link.names.clone())).collect()
     };
     request.links.iter().flat_map(addresses).collect()
 }

@@ -68,16 +68,16 @@ const BOUNDARIES: [Boundary; 11] = [
 ];
 
 pub(crate) const CREATE: &str = "POST /containers/create";
-pub(crate) const EXEC_CREATE: &str = "POST /containers/{name}/exec";
+pub(crate) const EXEC_CREATE: &str = "POST /containers/{name:.*}/exec";
 pub(crate) const EXEC_START: &str = "POST /exec/{name}/start";
 pub(crate) const CONTAINERS: &str = "GET /containers/json";
-pub(crate) const CONTAINER: &str = "GET /containers/{name}/json";
+pub(crate) const CONTAINER: &str = "GET /containers/{name:.*}/json";
 pub(crate) const IMAGES: &str = "GET /images/json";
 pub(crate) const IMAGE: &str = "GET /images/{name:.*}/json";
 pub(crate) const NETWORKS: &str = "GET /networks";
 pub(crate) const NETWORK_CREATE: &str = "POST /networks/create";
 pub(crate) const NETWORK: &str = "GET /networks/{name:.*}";
-pub(crate) const ATTACH_WEBSOCKET: &str = "GET /containers/{name}/attach/ws";
+pub(crate) const ATTACH_WEBSOCKET: &str = "GET /containers/{name:.*}/attach/ws";
 pub(crate) const VOLUMES_PRUNE: &str = "POST /volumes/prune";
 pub(crate) const DISK_USAGE: &str = "GET /system/df";
 pub(crate) const INFO: &str = "GET /info";

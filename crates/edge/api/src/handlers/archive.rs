@@ -13,9 +13,9 @@ use hyper::StatusCode;
 const PATH_STAT: &str = "x-docker-container-path-stat";
 
 pub fn register(router: &mut Router, containers: &Containers) {
-    router.add("HEAD /containers/{name}/archive", containers, stat);
-    router.add("GET /containers/{name}/archive", containers, get);
-    router.add("PUT /containers/{name}/archive", containers, put);
+    router.add("HEAD /containers/{name:.*}/archive", containers, stat);
+    router.add("GET /containers/{name:.*}/archive", containers, get);
+    router.add("PUT /containers/{name:.*}/archive", containers, put);
 }
 
 fn path(call: &Call) -> Result<&str, Failure> {

@@ -40,20 +40,20 @@ pub fn register(router: &mut Router, containers: &Containers, experimental: bool
     router.add("GET /containers/json", containers, list);
     router.add("POST /containers/create", containers, create);
     router.add("POST /containers/prune", containers, prune);
-    router.add("GET /containers/{name}/json", containers, inspect);
-    router.add("GET /containers/{name}/top", containers, top);
-    router.add("GET /containers/{name}/changes", containers, changes);
-    router.add("POST /containers/{name}/start", &(containers.clone(), experimental), start);
-    router.add("POST /containers/{name}/stop", containers, stop);
-    router.add("POST /containers/{name}/restart", containers, restart);
-    router.add("POST /containers/{name}/kill", containers, kill);
-    router.add("POST /containers/{name}/pause", containers, pause);
-    router.add("POST /containers/{name}/unpause", containers, unpause);
-    router.add("POST /containers/{name}/rename", containers, rename);
-    router.add("POST /containers/{name}/update", containers, update);
-    router.add("POST /containers/{name}/resize", containers, resize);
-    router.add("POST /containers/{name}/wait", containers, wait);
-    router.add("DELETE /containers/{name}", containers, remove);
+    router.add("GET /containers/{name:.*}/json", containers, inspect);
+    router.add("GET /containers/{name:.*}/top", containers, top);
+    router.add("GET /containers/{name:.*}/changes", containers, changes);
+    router.add("POST /containers/{name:.*}/start", &(containers.clone(), experimental), start);
+    router.add("POST /containers/{name:.*}/stop", containers, stop);
+    router.add("POST /containers/{name:.*}/restart", containers, restart);
+    router.add("POST /containers/{name:.*}/kill", containers, kill);
+    router.add("POST /containers/{name:.*}/pause", containers, pause);
+    router.add("POST /containers/{name:.*}/unpause", containers, unpause);
+    router.add("POST /containers/{name:.*}/rename", containers, rename);
+    router.add("POST /containers/{name:.*}/update", containers, update);
+    router.add("POST /containers/{name:.*}/resize", containers, resize);
+    router.add("POST /containers/{name:.*}/wait", containers, wait);
+    router.add("DELETE /containers/{name:.*}", containers, remove);
 }
 
 async fn list(containers: Containers, call: Call) -> Outcome {

@@ -14,7 +14,7 @@ use hull_errors::Kind;
 use hyper::StatusCode;
 
 pub fn register(router: &mut Router, containers: &Containers) {
-    router.add("POST /containers/{name}/exec", containers, create);
+    router.add("POST /containers/{name:.*}/exec", containers, create);
     router.add_hijack("POST /exec/{name}/start", containers, start);
     router.add("POST /exec/{name}/resize", containers, resize);
     router.add("GET /exec/{name}/json", containers, inspect);

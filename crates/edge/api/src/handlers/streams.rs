@@ -18,10 +18,10 @@ const BATCH: usize = 32 << 10;
 const STATS_PERIOD: Duration = Duration::from_secs(1);
 
 pub fn register(router: &mut Router, containers: &Containers) {
-    router.add("GET /containers/{name}/logs", containers, logs);
-    router.add("GET /containers/{name}/stats", containers, stats);
-    router.add("GET /containers/{name}/export", containers, export);
-    router.add_hijack("POST /containers/{name}/attach", containers, attach);
+    router.add("GET /containers/{name:.*}/logs", containers, logs);
+    router.add("GET /containers/{name:.*}/stats", containers, stats);
+    router.add("GET /containers/{name:.*}/export", containers, export);
+    router.add_hijack("POST /containers/{name:.*}/attach", containers, attach);
     router.add_hijack(ATTACH_WEBSOCKET, containers, attach_websocket);
 }
 

@@ -29,9 +29,9 @@ const NOT_BUILT: &[&str] = &[
 
 /// Docker has them where the daemon is told `--experimental` only.
 const EXPERIMENTAL: &[&str] = &[
-    "GET /containers/{name}/checkpoints",
-    "POST /containers/{name}/checkpoints",
-    "DELETE /containers/{name}/checkpoints/{checkpoint}",
+    "GET /containers/{name:.*}/checkpoints",
+    "POST /containers/{name:.*}/checkpoints",
+    "DELETE /containers/{name:.*}/checkpoints/{checkpoint}",
 ];
 
 const MANAGERS_ONLY: &[&str] = &[

@@ -1,59 +1,128 @@
 //! Legacy links (`--link name:alias` on the default bridge): lines in the hosts file, which follow the other container
-//! when it starts anew, and variables.
+//! when it starts anew, variables, and a name of the other container: `own/alias`.
+//!
+//! A record has them as `id:alias`, so that they outlive the other's renaming.
 
-use super::Published;
+use super::{Published, Supervisor, hosts};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::record::ContainerSpec;
+use hull_api_types::HostConfig;
 use hull_network::Link;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The running containers that are linked to, with their aliases.
+/// Links mean something on the default bridge alone: networks with names have links of their own, as settings of the
+/// endpoint.
+fn are_legacy(host: &HostConfig) -> bool {
+    matches!(host.network_mode.as_str(), "" | "default" | "bridge")
+}
+
+/// A container's links: the other's id and the alias.
+fn links(spec: &ContainerSpec) -> impl Iterator<Item = (&str, &str)> {
+    let texts = spec.host_config.links.iter().flatten().filter(|_| are_legacy(&spec.host_config));
+    texts.map(|text| text.split_once(':').unwrap_or((text, text)))
+}
+
+/// Finds the containers that are linked to, and writes the links as records have them.
+pub(crate) fn resolve(engine: &Engine, host: &mut HostConfig) -> Result<()> {
+    if !are_legacy(host) {
+        return Ok(());
+    }
+    for text in host.links.iter_mut().flatten() {
+        let (name, alias) = text.split_once(':').unwrap_or((text, text));
+        let alias = alias.rsplit('/').next().unwrap_or(alias);
+        let found = engine.published(name).map_err(|error| {
+            // At a 404 here clients would look for the image.
+            Error::invalid(format!("could not get container for {name}: {error}"))
+        })?;
+        *text = format!("{}:{alias}", found.spec.id);
+    }
+    Ok(())
+}
+
+/// What a container's name is to others, or what is left of it where it is gone.
+fn name_of(engine: &Engine, id: &str) -> String {
+    engine.published(id).map_or_else(|_| Engine::short(id).to_owned(), |found| found.spec.name.clone())
+}
+
+/// The host configuration with the links as inspect shows them: `/other:/own/alias`.
+pub(crate) fn shown(engine: &Engine, spec: &ContainerSpec) -> HostConfig {
+    let mut host = spec.host_config.clone();
+    if are_legacy(&host) && host.links.is_some() {
+        let shown = |(id, alias)| format!("/{}:/{}/{alias}", name_of(engine, id), spec.name);
+        host.links = Some(links(spec).map(shown).collect());
+    }
+    host
+}
+
+/// The names that links give containers: id → `/own/alias`.
+pub(crate) fn names_of_all<'a>(
+    all: impl Iterator<Item = &'a ContainerSpec>,
+) -> BTreeMap<String, Vec<String>> {
+    let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for spec in all {
+        for (id, alias) in links(spec) {
+            names.entry(id.to_owned()).or_default().push(format!("/{}/{alias}", spec.name));
+        }
+    }
+    names
+}
+
+/// The id of the container that this one knows by that alias.
+pub(crate) fn target<'a>(spec: &'a ContainerSpec, alias: &str) -> Option<&'a str> {
+    links(spec).find(|(_, known)| *known == alias).map(|(id, _)| id)
+}
+
+/// The containers that are linked to, with their aliases. They have to run.
 fn linked(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<(Arc<Published>, String)>> {
-    let wanted = spec.host_config.links.iter().flatten();
-    wanted
-        .map(|text| {
-            let (name, alias) = text.split_once(':').unwrap_or((text, text));
-            let alias = alias.rsplit('/').next().unwrap_or(alias);
-            let other = engine
-                .published(name)
-                .map_err(|_| Error::invalid(format!("could not get container for {name}")))?;
-            if !other.state.phase.is_live() {
-                return Err(Error::conflict(format!(
-                    "Cannot link to a non running container: /{} AS /{}/{alias}",
-                    other.spec.name, spec.name
-                )));
-            }
-            Ok((other, alias.to_owned()))
+    links(spec)
+        .map(|(id, alias)| match engine.published(id) {
+            Ok(other) if other.state.phase.is_live() => Ok((other, alias.to_owned())),
+            _ => Err(Error::conflict(format!(
+                "Cannot link to a non running container: /{} AS /{}/{alias}",
+                name_of(engine, id),
+                spec.name
+            ))),
         })
         .collect()
 }
 
+/// The names of the hosts file's lines.
 fn names(other: &ContainerSpec, alias: &str) -> Vec<String> {
-    vec![alias.to_owned(), Engine::short(&other.id).to_owned(), other.name.clone()]
+    let mut names = vec![alias.to_owned(), other.config.hostname.clone()];
+    if alias != other.name {
+        names.push(other.name.clone());
+    }
+    names
 }
 
 /// What the networks have to know of them.
 pub(super) fn of(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<Link>> {
-    let linked = linked(engine, spec)?.into_iter();
-    let link = |(other, alias): (Arc<Published>, String)| Link {
-        container_id: other.spec.id.clone(),
-        names: names(&other.spec, &alias),
+    let link = |(other, alias): (Arc<Published>, String)| {
+        if !other.state.network.endpoints.contains_key("bridge") {
+            return Err(Error::conflict(format!(
+                "Cannot link to /{}, as it does not belong to the default network",
+                other.spec.name
+            )));
+        }
+        Ok(Link { container_id: other.spec.id.clone(), names: names(&other.spec, &alias) })
     };
-    Ok(linked.map(link).collect())
+    linked(engine, spec)?.into_iter().map(link).collect()
 }
 
-fn bridge_address(other: &Published) -> Option<String> {
-    let endpoint = other.state.network.endpoints.get("bridge")?;
-    (!endpoint.ip_address.is_empty()).then(|| endpoint.ip_address.clone())
+/// Its addresses on the default bridge, IPv4 first.
+fn bridge_addresses(other: &Published) -> Vec<String> {
+    let endpoint = other.state.network.endpoints.get("bridge");
+    endpoint.map(hosts::addresses).unwrap_or_default()
 }
 
 /// The variables about them: `ALIAS_PORT_80_TCP` and so on.
 pub(super) fn environment(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for (other, alias) in linked(engine, spec)? {
-        if let Some(address) = bridge_address(&other) {
-            variables(&other.spec, &spec.name, &alias, &address, &mut all);
+        if let Some(address) = bridge_addresses(&other).first() {
+            variables(&other.spec, &spec.name, &alias, address, &mut all);
         }
     }
     Ok(all)
@@ -89,48 +158,40 @@ fn variables(other: &ContainerSpec, own: &str, alias: &str, address: &str, all: 
     }
 }
 
-/// The container has started: those that run and are linked to it get its address into their hosts files.
+/// The container has started: those that run and are linked to it get its addresses into their hosts files.
 pub(super) fn follow(engine: &Engine, started: &Published) {
-    let Some(address) = bridge_address(started) else { return };
+    let addresses = bridge_addresses(started);
+    if addresses.is_empty() {
+        return;
+    }
     for other in engine.all().into_iter().filter(|other| other.state.phase.is_live()) {
-        for text in other.spec.host_config.links.iter().flatten() {
-            let (name, alias) = text.split_once(':').unwrap_or((text, text));
-            if engine.published(name).is_ok_and(|found| found.spec.id == started.spec.id) {
-                let alias = alias.rsplit('/').next().unwrap_or(alias);
-                let path = engine.bundle(&other.spec.id).join("hosts");
-                let line = names(&started.spec, alias).join(" ");
-                let Ok(before) = std::fs::read_to_string(&path) else { continue };
-                let after = with_address(&before, &line, &address);
-                // In place: the container has this very file.
-                if after != before
-                    && let Err(error) = std::fs::write(&path, after)
-                {
-                    tracing::warn!(container = %other.spec.id, %error, "cannot update the hosts file of a link");
-                }
-            }
+        for (_, alias) in links(&other.spec).filter(|(id, _)| *id == started.spec.id) {
+            let names = names(&started.spec, alias).join(" ");
+            hosts::change(
+                engine,
+                &other.spec.id,
+                |_, known| known == names,
+                &hosts::lines(&addresses, &names),
+            );
         }
     }
 }
 
-/// A hosts file with that address for the names of a link.
-fn with_address(hosts: &str, names: &str, address: &str) -> String {
-    let line = |line: &str| match line.split_once('\t') {
-        Some((_, found)) if found == names => format!("{address}\t{names}\n"),
-        _ => format!("{line}\n"),
-    };
-    hosts.lines().map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hosts_file_follows() {
-        let hosts = "127.0.0.1\tlocalhost\n172.17.0.2\tdb 0123456789ab web\n172.17.0.3\town\n";
-        assert_eq!(
-            with_address(hosts, "db 0123456789ab web", "172.17.0.9"),
-            "127.0.0.1\tlocalhost\n172.17.0.9\tdb 0123456789ab web\n172.17.0.3\town\n"
-        );
+impl Supervisor {
+    /// Forgets the other container of that alias.
+    pub(super) fn unlink(&mut self, alias: &str) -> Result<()> {
+        let mut spec = (*self.spec).clone();
+        let is_it = |text: &String| text.split_once(':').is_some_and(|(_, known)| known == alias);
+        spec.host_config.links.iter_mut().for_each(|list| list.retain(|text| !is_it(text)));
+        if let Some(other) = target(&self.spec, alias).and_then(|id| self.engine.published(id).ok()) {
+            let names = names(&other.spec, alias).join(" ");
+            if self.live.is_some() {
+                hosts::change(&self.engine, &self.spec.id, |_, known| known == names, &[]);
+            }
+        }
+        self.spec = Arc::new(spec);
+        self.write_spec()?;
+        self.record();
+        Ok(())
     }
 }

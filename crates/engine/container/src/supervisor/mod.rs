@@ -18,7 +18,8 @@
 
 mod attach;
 mod exit;
-mod links;
+mod hosts;
+pub(crate) mod links;
 mod network;
 mod prepare;
 mod remove;
@@ -233,6 +234,10 @@ impl Supervisor {
             }
             Request::Disconnect { network, force, reply } => {
                 let result = self.disconnect(network, force).await;
+                let _ = reply.send(result);
+            }
+            Request::Unlink { alias, reply } => {
+                let result = self.unlink(&alias);
                 let _ = reply.send(result);
             }
             Request::Health { of, health } => self.on_health(of, health),

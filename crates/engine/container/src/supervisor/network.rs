@@ -1,6 +1,6 @@
 //! Networks joined and left, while running or before.
 
-use super::Supervisor;
+use super::{Supervisor, hosts};
 use crate::engine::blocking;
 use crate::error::{Error, Result};
 use crate::record::Phase;
@@ -40,6 +40,8 @@ impl Supervisor {
         }
         self.spec = Arc::new(spec);
         if let Some(actual) = actual {
+            let lines = hosts::lines(&hosts::addresses(&actual), &self.own_names());
+            hosts::change(&self.engine, &self.spec.id, |_, _| false, &lines);
             self.state.network.endpoints.insert(name, actual);
             self.follow_names(resolv_conf).await?;
         }
@@ -78,14 +80,23 @@ impl Supervisor {
             )));
         }
         self.spec = Arc::new(spec);
-        self.state.network.endpoints.remove(&name);
+        let left = self.state.network.endpoints.remove(&name);
         if live {
+            let (names, gone) = (self.own_names(), left.as_ref().map(hosts::addresses).unwrap_or_default());
+            let is_gone =
+                |address: &str, known: &str| known == names && gone.iter().any(|own| own == address);
+            hosts::change(&self.engine, &self.spec.id, is_gone, &[]);
             self.follow_names(resolv_conf).await?;
         }
         self.refresh_endpoints();
         self.write_spec()?;
         self.record();
         Ok(())
+    }
+
+    /// The names of its own lines in the hosts file.
+    fn own_names(&self) -> String {
+        hull_network::own_names(&self.spec.config.hostname, &self.spec.config.domainname)
     }
 
     /// Brings the resolver and `resolv.conf` of a running container up to date; `before` is what Hull wrote there, and

@@ -65,6 +65,11 @@ pub(crate) enum Request {
         force: bool,
         reply: Reply<()>,
     },
+    /// A legacy link goes.
+    Unlink {
+        alias: String,
+        reply: Reply<()>,
+    },
     /// The health check of the process `of` found something.
     Health {
         of: i32,
