@@ -27,7 +27,7 @@ pub(crate) const NLMSG_ERROR: u16 = 2;
 pub(crate) const NLMSG_DONE: u16 = 3;
 
 const HEADER: usize = 16;
-const NESTED: u16 = 0x8000;
+pub(crate) const NESTED: u16 = 0x8000;
 
 /// A message under construction.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use hull_api_types::{
 };
 use hull_events::EventBus;
 use hull_netlink::RouteSocket;
-use hull_netlink::conntrack::{self, ConntrackSocket};
+use hull_netlink::conntrack::{ConntrackSocket, Tracked};
 use hull_nft::{Batch, Change, Dropper, NftSocket};
 use hull_store::{Store, Table};
 
@@ -308,16 +308,18 @@ impl Networks {
     /// Has the kernel forget where it sends packets to ports that are published now, or no longer: of protocols
     /// without connections it would go on for as long as packets come.
     pub(crate) fn forget_connections(&self, ports: &[Published]) {
+        let tracked = |port: &Published| Tracked {
+            ipv6: port.host_address.is_ipv6(),
+            protocol: port.protocol.number(),
+            port: port.host_port,
+        };
         let published = ports.iter().filter(|port| port.protocol != Protocol::Tcp && port.host_port != 0);
-        let requests: Vec<_> = published
-            .map(|port| {
-                conntrack::forget(port.host_address.is_ipv6(), port.protocol.number(), port.host_port)
-            })
-            .collect();
-        if requests.is_empty() || !self.inner.config.packet_filter {
+        let mut tracked = published.map(tracked).peekable();
+        if tracked.peek().is_none() || !self.inner.config.packet_filter {
             return;
         }
-        let forgotten = ConntrackSocket::open().and_then(|mut socket| socket.execute(&requests));
+        let forgotten = ConntrackSocket::open()
+            .and_then(|mut socket| tracked.try_for_each(|connections| socket.forget(connections)));
         if let Err(error) = forgotten {
             tracing::warn!(%error, "packets that are under way may go where the port was published before");
         }
