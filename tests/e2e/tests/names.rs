@@ -170,7 +170,76 @@ fn legacy_links_are_hosts_and_variables() {
         let moved = run(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"]);
         assert_ne!(moved, address);
         assert!(run(&["exec", "user", "cat", "/etc/hosts"]).contains(&line(&moved)));
-        run(&["rm", "-f", "web", "user", "between"]);
+        // The link is a name of it, and outlives its renaming.
+        run(&["rename", "web", "moved"]);
+        assert_eq!(run(&["inspect", "-f", "{{.Name}}", "user/my-db"]), "/moved");
+        assert_eq!(run(&["inspect", "-f", "{{.HostConfig.Links}}", "user"]), "[/moved:/user/my-db]");
+        assert_eq!(
+            run(&["ps", "--no-trunc", "--filter", "name=moved", "--format", "{{.Names}}"]),
+            "moved,user/my-db"
+        );
+        let refused = |words: &[&str]| world.client(client, words).expect_code(1).stderr;
+        let own = refused(&["rm", "--link", "moved"]);
+        assert!(own.contains("Conflict, cannot remove the default link name of the container"), "{own}");
+        assert!(refused(&["rm", "--link", "user/other"]).contains("No such container: user/other"));
+        run(&["rm", "--link", "user/my-db"]);
+        assert!(!run(&["exec", "user", "cat", "/etc/hosts"]).contains("my-db"));
+        assert_eq!(run(&["inspect", "-f", "{{.HostConfig.Links}} {{.State.Running}}", "user"]), "[] true");
+        assert!(refused(&["rm", "--link", "user/my-db"]).contains("No such container: user/my-db"));
+        // Without it the other need not run.
+        run(&["stop", "-t", "0", "moved"]);
+        run(&["restart", "-t", "0", "user"]);
+        run(&["create", "--name", "late", "--link", "moved:db", "busybox", "true"]);
+        let late = refused(&["start", "late"]);
+        assert!(late.contains("Cannot link to a non running container: /moved AS /late/db"), "{late}");
+        run(&["network", "create", "other"]);
+        run(&["run", "-d", "--name", "away", "--network", "other", "busybox", "sleep", "1000"]);
+        run(&["create", "--name", "later", "--link", "away:db", "busybox", "true"]);
+        let late = refused(&["start", "later"]);
+        assert!(
+            late.contains("Cannot link to /away, as it does not belong to the default network"),
+            "{late}"
+        );
+        let none = world.client(client, &["run", "--link", "nobody:db", "busybox", "true"]).expect_code(125);
+        assert!(none.stderr.contains("could not get container for nobody: No such container: nobody"));
+        run(&["rm", "-f", "moved", "user", "between", "late", "later", "away"]);
+        run(&["network", "rm", "other"]);
+    });
+}
+
+#[test]
+fn the_hosts_file_follows_the_networks() {
+    with_each_client(|world, client| {
+        let run = |words: &[&str]| world.client(client, words).ok();
+        for (name, subnet) in [("one", "10.71.1.0/24"), ("two", "10.71.2.0/24")] {
+            run(&["network", "create", "--ipv6=false", "--subnet", subnet, name]);
+        }
+        run(&[
+            "run",
+            "-d",
+            "--name",
+            "own",
+            "-h",
+            "a.example",
+            "--network",
+            "one",
+            "busybox",
+            "sleep",
+            "1000",
+        ]);
+        let own = || {
+            let hosts = run(&["exec", "own", "cat", "/etc/hosts"]);
+            let own = hosts.lines().filter(|line| line.ends_with("\ta.example a") || line.contains("mine"));
+            own.map(|line| line.split(['\t', ' ']).next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(own(), ["10.71.1.2"]);
+        run(&["exec", "own", "sh", "-c", "echo 9.9.9.9 mine >> /etc/hosts"]);
+        run(&["network", "connect", "two", "own"]);
+        assert_eq!(own(), ["10.71.1.2", "9.9.9.9", "10.71.2.2"]);
+        run(&["network", "disconnect", "one", "own"]);
+        assert_eq!(own(), ["9.9.9.9", "10.71.2.2"], "what others wrote stays");
+        run(&["rm", "-f", "own"]);
+        run(&["network", "rm", "one", "two"]);
     });
 }
 

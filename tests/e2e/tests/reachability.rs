@@ -185,3 +185,99 @@ fn the_same_reach_the_same_as_with_dockerd() {
     assert_eq!(of("shut-1", TARGETS[9].0), "as 172.31.4.10");
     world.stop();
 }
+
+/// Which ports obey the host's own input rules, said in each client's words: by port, and by network.
+#[test]
+fn ports_obey_the_host_where_somebody_says_so() {
+    let world = World::start();
+    let mut process = start_outside(&world);
+    let outside = process.id();
+    world
+        .sh("nft add table inet host && nft add chain inet host input '{ type filter hook input priority 0; policy drop; }' \
+             && nft add rule inet host input ct state established,related accept && nft add rule inet host input iifname lo accept")
+        .ok();
+    let asked = Asked { world: &world, socket: world.socket() };
+    let docker = |words: &[&str]| asked.docker(words).ok();
+    docker(&["pull", "-q", "busybox"]);
+    docker(&["network", "create", "--opt", "hull.host-firewall=obey", "strict"]);
+    let long = "published=9001,target=80,host-firewall=obey";
+    let server = ["busybox", "sh", "-c", SERVER];
+    world
+        .hull(&[&["run", "-d", "--name", "by-hull", "-p", "9000:80", "-p", long], &server[..]].concat())
+        .ok();
+    let annotation = ["run", "-d", "--name", "by-docker", "--annotation", "hull.host-firewall.obey=80"];
+    docker(&[&annotation[..], &["-p", "9002:80", "-p", "9003:81"], &server[..]].concat());
+    let by_network = ["run", "-d", "--name", "by-network", "--network", "strict", "-p", "9004:80"];
+    docker(&[&by_network[..], &server[..]].concat());
+    let published = [9000, 9001, 9002, 9004];
+    let through = |pid| {
+        // All at once: most of the time goes by in waiting for what is dropped.
+        let asking = published.map(|port| asked.ask(pid, &format!("10.98.0.1:{port}")));
+        asking.map(|child| child.wait_with_output().unwrap().status.success())
+    };
+    eventually("the servers answer their host", 30, || (through(None) == [true; 4]).then_some(()));
+    // Of one container port all host ports are the same.
+    assert_eq!(through(Some(outside)), [false; 4]);
+    let listed = world.hull(&["ports", "--format", "{{.Host}} {{.Reach}}"]).ok();
+    for port in published {
+        assert!(listed.contains(&format!("0.0.0.0:{port} by the host's input rules")), "{listed}");
+    }
+    assert!(listed.contains("0.0.0.0:9003 world"), "{listed}");
+    world.sh("nft add rule inet host input tcp dport '{ 9001, 9002, 9004 }' accept").ok();
+    assert_eq!(through(Some(outside)), [false, true, true, true]);
+    let wrong = world.hull(&["create", "-p", "published=1,target=80,host-firewall=perhaps", "busybox"]);
+    assert!(wrong.expect_code(125).stderr.contains("invalid host-firewall 'perhaps': it is obey or bypass"));
+    let wrong =
+        asked.docker(&["create", "-p", "80", "--annotation", "hull.host-firewall.obey=8080", "busybox"]);
+    assert!(
+        wrong.expect_code(1).stderr.contains("8080/tcp, which is none of the container's published ports")
+    );
+    docker(&["rm", "-f", "by-hull", "by-docker", "by-network"]);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    world.stop();
+}
+
+/// A container reaches every address of its host; so the engine's API must be at none of them, whatever is published.
+#[test]
+fn cve_2025_9074_the_engine_listens_at_no_address() {
+    let world = World::start();
+    world.hull(&["network", "create", "net"]).ok();
+    world
+        .hull(&[
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "--network",
+            "net",
+            "-p",
+            "8080:80",
+            "busybox",
+            "sleep",
+            "1000",
+        ])
+        .ok();
+    let pid = world.daemon_pid();
+    let own: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    // Of each line: the local address, then the state (0A listens), last but some the socket's number.
+    let tables =
+        ["tcp", "tcp6"].map(|name| std::fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap());
+    let sockets = |state: &str| -> Vec<String> {
+        let words = tables
+            .iter()
+            .flat_map(|table| table.lines().skip(1))
+            .map(|line| line.split_whitespace().collect());
+        let of_state = words.filter(|words: &Vec<&str>| words[3] == state);
+        of_state.map(|words| words[9].to_owned()).collect()
+    };
+    assert!(!sockets("0A").is_empty(), "the registry listens: the tables are those of the world");
+    assert!(sockets("0A").iter().all(|socket| !own.contains(socket)), "{tables:?}");
+    world.hull(&["rm", "-f", "web"]).ok();
+    world.hull(&["network", "rm", "net"]).ok();
+    world.stop();
+}

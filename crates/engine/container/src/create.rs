@@ -164,7 +164,7 @@ impl Drop for Undo<'_> {
 
 fn make(engine: &Engine, mut spec: ContainerSpec, undo: &mut Undo<'_>) -> Result<ContainerSpec> {
     // As in `network_names`.
-    match engine.networks.validate(&attach_request(engine, &spec)?).map_err(Error::service) {
+    match engine.networks.validate(&attach_request(&spec)).map_err(Error::service) {
         Err(error) if error.kind() == Kind::NotFound => {}
         result => result?,
     }

@@ -30,7 +30,7 @@ pub(super) fn change(engine: &Engine, id: &str, goes: impl Fn(&str, &str) -> boo
 fn changed(before: &str, goes: impl Fn(&str, &str) -> bool, new: &[String]) -> String {
     let is_gone = |line: &&str| line.split_once('\t').is_some_and(|(address, names)| goes(address, names));
     let mut lines: Vec<&str> = before.lines().collect();
-    let place = lines.iter().position(|line| is_gone(&line)).unwrap_or(lines.len());
+    let place = lines.iter().position(&is_gone).unwrap_or(lines.len());
     let behind = lines.split_off(place);
     let new = new.iter().map(String::as_str);
     let lines = lines.into_iter().chain(new).chain(behind.into_iter().filter(|line| !is_gone(line)));

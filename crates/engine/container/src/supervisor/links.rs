@@ -97,6 +97,12 @@ fn names(other: &ContainerSpec, alias: &str) -> Vec<String> {
     names
 }
 
+/// Whether the names of a line are those of a link; the other may have been renamed since.
+fn are_names(known: &str, other: &ContainerSpec, alias: &str) -> bool {
+    let lasting = known.strip_prefix(&format!("{alias} {}", other.config.hostname));
+    lasting.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 /// What the networks have to know of them.
 pub(super) fn of(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<Link>> {
     let link = |(other, alias): (Arc<Published>, String)| {
@@ -166,13 +172,9 @@ pub(super) fn follow(engine: &Engine, started: &Published) {
     }
     for other in engine.all().into_iter().filter(|other| other.state.phase.is_live()) {
         for (_, alias) in links(&other.spec).filter(|(id, _)| *id == started.spec.id) {
-            let names = names(&started.spec, alias).join(" ");
-            hosts::change(
-                engine,
-                &other.spec.id,
-                |_, known| known == names,
-                &hosts::lines(&addresses, &names),
-            );
+            let lines = hosts::lines(&addresses, &names(&started.spec, alias).join(" "));
+            let is_old = |_: &str, known: &str| are_names(known, &started.spec, alias);
+            hosts::change(engine, &other.spec.id, is_old, &lines);
         }
     }
 }
@@ -183,11 +185,11 @@ impl Supervisor {
         let mut spec = (*self.spec).clone();
         let is_it = |text: &String| text.split_once(':').is_some_and(|(_, known)| known == alias);
         spec.host_config.links.iter_mut().for_each(|list| list.retain(|text| !is_it(text)));
-        if let Some(other) = target(&self.spec, alias).and_then(|id| self.engine.published(id).ok()) {
-            let names = names(&other.spec, alias).join(" ");
-            if self.live.is_some() {
-                hosts::change(&self.engine, &self.spec.id, |_, known| known == names, &[]);
-            }
+        if self.live.is_some()
+            && let Some(other) = target(&self.spec, alias).and_then(|id| self.engine.published(id).ok())
+        {
+            let is_its = |_: &str, known: &str| are_names(known, &other.spec, alias);
+            hosts::change(&self.engine, &self.spec.id, is_its, &[]);
         }
         self.spec = Arc::new(spec);
         self.write_spec()?;

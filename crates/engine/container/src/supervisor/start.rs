@@ -114,7 +114,8 @@ impl Supervisor {
         let request = if self.spec.host_config.network_mode.starts_with("container:") {
             None
         } else {
-            Some(attach_request(&self.engine, &self.spec)?)
+            let links = links::of(&self.engine, &self.spec)?;
+            Some(AttachRequest { links, ..attach_request(&self.spec) })
         };
         let (engine, spec) = (Arc::clone(&self.engine), Arc::clone(&self.spec));
         undo.push("unmount the volumes", async move {
@@ -201,13 +202,13 @@ impl Supervisor {
     }
 }
 
-/// What the networks have to know.
-pub(crate) fn attach_request(engine: &Engine, spec: &ContainerSpec) -> Result<AttachRequest> {
+/// What the networks have to know, but for the links: those are to containers that run.
+pub(crate) fn attach_request(spec: &ContainerSpec) -> AttachRequest {
     let host = &spec.host_config;
     let list = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
     let note =
         |name| host.annotations.as_ref().and_then(|notes| notes.get(name)).cloned().unwrap_or_default();
-    Ok(AttachRequest {
+    AttachRequest {
         container_id: spec.id.clone(),
         name: spec.name.clone(),
         hostname: spec.config.hostname.clone(),
@@ -223,8 +224,8 @@ pub(crate) fn attach_request(engine: &Engine, spec: &ContainerSpec) -> Result<At
         dns_search: list(&host.dns_search),
         dns_options: list(&host.dns_options),
         extra_hosts: list(&host.extra_hosts),
-        links: links::of(engine, spec)?,
-    })
+        links: Vec::new(),
+    }
 }
 
 /// The namespace of another, running container.

@@ -97,7 +97,7 @@ async fn drive(
         let (spec, mounts) = spec_of(&own, step)?;
         own.snapshotter.prepare(&spec.id, spec.top.as_ref()).map_err(Error::service)?;
         let attachment: Attachment =
-            own.networks.attach(&start::attach_request(&own, &spec)?).map_err(Error::service)?;
+            own.networks.attach(&start::attach_request(&spec)).map_err(Error::service)?;
         let prepared = prepared(&own, &spec, mounts)?;
         let options = start::write_bundle(&own, &spec, &attachment, prepared, None)?;
         // The namespace lives by the attachment's descriptor until the process is in it.
