@@ -271,7 +271,7 @@ mod tests {
     /// So many addresses, the first ones of 100.
     fn answer_of(query: &[u8], count: u8, cut: bool) -> Vec<u8> {
         let mut reply =
-            [&query[..2], &[0x81 | 2 * u8::from(cut), 0x80, 0, 1, 0, count, 0, 0, 0, 0], NAME].concat();
+            [&query[..2], &[0x81 | (u8::from(cut) << 1), 0x80, 0, 1, 0, count, 0, 0, 0, 0], NAME].concat();
         for number in 0..count {
             reply.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x09\0\x04");
             reply.extend([192, 0, 2, number]);
