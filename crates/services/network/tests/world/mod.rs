@@ -227,5 +227,9 @@ pub fn udp_reach(netns: BorrowedFd<'_>, address: &str) -> std::io::Result<String
 pub fn ruleset() -> String {
     let output = Command::new("nft").args(["list", "ruleset"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Which table was made last says nothing: two daemons may both restore them.
+    let mut tables: Vec<&str> = text.split_inclusive("\n}\n").collect();
+    tables.sort();
+    tables.concat()
 }
