@@ -27,10 +27,12 @@ fn main() {
     }
     for (name, test) in [
         ("a snapshot's root", a_snapshots_root as fn(&Path)),
+        ("layers that are images, in a user namespace", images_in_a_user_namespace),
         ("failures leave nothing", failures_leave_nothing),
         ("later children are born outside", later_children_are_born_outside),
     ] {
-        let directory = tempfile::tempdir().unwrap();
+        // A file system on a disk: the kernel mounts no images of one in memory.
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
         test(directory.path());
         println!("test {name} ... ok");
     }
@@ -123,6 +125,38 @@ fn a_snapshots_root(directory: &Path) {
     assert_eq!(fs::read_to_string(directory.join("upper/written")).unwrap(), "new\n");
     hull_oci_runtime::delete(&state, &id, false).unwrap();
     assert!(!state.join(&id).exists());
+}
+
+/// The kernel lets no user namespace but the first mount an EROFS image, whoever has the descriptors.
+fn images_in_a_user_namespace(directory: &Path) {
+    let mut rootfs = rootfs(directory);
+    let images = rootfs.lowers.iter().map(|lower| {
+        let (tree, tar, index) =
+            (lower.path(), lower.path().with_extension("tar"), lower.path().with_extension("erofs"));
+        let packed =
+            std::process::Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(tree).arg(".").status();
+        assert!(packed.unwrap().success());
+        let mut image = fs::File::create(&index).unwrap();
+        hull_erofs::index(fs::File::open(&tar).unwrap(), &mut image, Default::default()).unwrap();
+        Lower::Erofs { index, data: vec![tar] }
+    });
+    rootfs.lowers = images.collect();
+    let mut spec: serde_json::Value = serde_json::from_str(CONFIG).unwrap();
+    spec["linux"]["namespaces"].as_array_mut().unwrap().push(serde_json::json!({"type": "user"}));
+    let map = serde_json::json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    (spec["linux"]["uidMappings"], spec["linux"]["gidMappings"]) = (map.clone(), map);
+    let ((input, input_end), (output, output_end)) = (pipe(), pipe());
+    let mut options = options(directory, Some(rootfs), &spec.to_string());
+    options.stdio = Stdio { stdin: Some(input), stdout: Some(output_end), stderr: None };
+    let (id, state) = (options.id.clone(), options.state_root.clone());
+    let created = hull_oci_runtime::create(options).unwrap();
+    hull_oci_runtime::start(&state, &id).unwrap();
+    drop(input_end);
+    assert_eq!(read_all(output), "from the top\n");
+    assert_eq!(process::reap(&created.pidfd).unwrap(), 0);
+    // Its root is the owner of what is root's in the layers and above them.
+    assert_eq!(fs::read_to_string(directory.join("upper/written")).unwrap(), "new\n");
+    hull_oci_runtime::delete(&state, &id, false).unwrap();
 }
 
 fn failures_leave_nothing(directory: &Path) {
