@@ -4,6 +4,7 @@
 mod registry;
 
 use hull_api_types::{Filters, ImageListOptions};
+use hull_archive::{Entry, EntryKind, Writer};
 use hull_errors::{HasKind, Kind};
 use hull_image::ImagesConfig;
 use hull_registry_client::Config;
@@ -190,6 +191,33 @@ async fn containers_keep_their_images() {
     engine.images.uses().clear(&container);
     engine.images.release().unwrap();
     assert!(engine.snapshotter.layers().is_empty() && engine.content.list().unwrap().is_empty());
+}
+
+/// Between a build's step and the row that keeps it, with a prune in between.
+#[test]
+fn what_is_being_made_is_not_pruned() {
+    for driver in ["overlay", "erofs"] {
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
+        let engine = Engine::open_on(driver, root.path());
+        let making = engine.images.make();
+        let mut tar = Writer::new(Vec::new());
+        tar.entry(&Entry::new("file", EntryKind::File, 0o600)).unwrap();
+        let added = making.add(None, &mut &tar.finish().unwrap()[..]).unwrap();
+        let there = || (engine.snapshotter.has(&added.chain), engine.content.has(&added.diff_id.0));
+        engine.images.prune(&filters(&[("dangling", "false")])).unwrap();
+        engine.images.forget_cached();
+        assert_eq!(there(), (true, true), "{driver}");
+        // Another who takes it over keeps it.
+        let other = engine.images.make();
+        other.kept(&added.chain, &added.diff_id).unwrap();
+        drop(making);
+        engine.images.forget_cached();
+        assert_eq!(there(), (true, true), "{driver}");
+        drop(other);
+        engine.images.forget_cached();
+        assert_eq!(there(), (false, false), "{driver}");
+        assert!(engine.images.make().kept(&added.chain, &added.diff_id).is_err());
+    }
 }
 
 #[tokio::test]

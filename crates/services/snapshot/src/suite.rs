@@ -312,6 +312,17 @@ fn a_layer_that_stacks_share_stays_with_the_last(driver: &Driver<'_>, root: &Pat
         (chain_of(parent, &low.diff_id), (mode, 5))
     });
     let [first, second] = stacks;
+    // Twice in one stack.
+    let once = Tar::default().file("file", "other").bytes();
+    let above = add(&*snapshots, Some(&second.0), &once).chain;
+    snapshots.apply(Some(&above), &low.diff_id, &mut &tar[..], None).unwrap();
+    let twice = chain_of(Some(&above), &low.diff_id);
+    let tree = mounted(driver, &snapshots.view(Some(&twice)).unwrap());
+    assert_eq!((tree.read("file"), tree.read("dir/file")), ("other".into(), "contents".into()));
+    assert_eq!(tree.at("dir").metadata().unwrap().mode() & 0o777, 0o711);
+    for chain in [&twice, &above] {
+        snapshots.remove_layer(chain).unwrap();
+    }
     let all = [(low.chain, (0o755, 0)), first, second];
     let inode = |chain: &ChainId| snapshots.tar(chain).unwrap().map(|tar| tar.metadata().unwrap().ino());
     assert!(all.iter().all(|(chain, _)| inode(chain) == inode(&all[0].0)));
