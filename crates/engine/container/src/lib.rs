@@ -47,7 +47,6 @@ mod list;
 mod logs;
 mod machine;
 mod options;
-mod pattern;
 pub mod record;
 mod restart;
 pub mod spec;

@@ -5,12 +5,11 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::inspect::{mount_points, network_names};
 use crate::options::ListOptions;
-use crate::pattern::Pattern;
 use crate::record::{ContainerSpec, Phase, State};
 use crate::supervisor::{Published, links};
 use hull_api_types::{ContainerSummary, Filters, Port, PortMap, SummaryHostConfig, SummaryNetworkSettings};
 use hull_sys::local_time::point;
-use hull_types::{DiffId, Timestamp};
+use hull_types::{DiffId, Pattern, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@
 //!   terminal    pseudo-terminals         signal     masks and signalfd
 //!   socket      descriptors over unix sockets       filter, device_program  classic and extended BPF
 //!   direct      files written past the page cache
+//!   quota       limits on what lies in a directory
 //! ```
 //!
 //! Invariants: every descriptor made here is close-on-exec; no function keeps global state; a path that comes
@@ -36,6 +37,7 @@ mod no_unwinding;
 pub mod open_files;
 pub mod process;
 pub mod program_memory;
+pub mod quota;
 pub mod random;
 pub mod rootfs;
 pub mod signal;

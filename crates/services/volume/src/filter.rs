@@ -2,10 +2,11 @@
 
 use crate::{ANONYMOUS_LABEL, Error, Record, Result};
 use hull_api_types::Filters;
+use hull_types::Pattern;
 
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
-    names: Vec<String>,
+    names: Vec<Pattern>,
     drivers: Vec<String>,
     labels: Vec<String>,
     not_labels: Vec<String>,
@@ -18,7 +19,7 @@ impl Filter {
         let mut filter = Self::default();
         for (key, values) in filters {
             match key.as_str() {
-                "name" => filter.names.clone_from(values),
+                "name" => filter.names = values.iter().map(|text| Pattern::new(text)).collect(),
                 "driver" => filter.drivers.clone_from(values),
                 "label" => filter.labels.clone_from(values),
                 "dangling" => filter.dangling = boolean(key, values)?,
@@ -42,27 +43,12 @@ impl Filter {
     }
 
     pub fn matches(&self, record: &Record, in_use: bool) -> bool {
-        let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
-            wanted.is_empty() || wanted.iter().any(|text| test(text))
-        };
-        any(&self.names, &|name| has_name(record, name))
-            && any(&self.drivers, &|driver| driver == "local")
+        (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(&record.name)))
+            && (self.drivers.is_empty() || self.drivers.iter().any(|driver| driver == "local"))
             && self.labels.iter().all(|label| has_label(record, label))
             && (self.not_labels.is_empty() || !self.not_labels.iter().all(|label| has_label(record, label)))
             && self.dangling.is_none_or(|dangling| dangling != in_use)
             && (!self.anonymous_only || record.labels.contains_key(ANONYMOUS_LABEL))
-    }
-}
-
-// A part of the name; Docker takes a regular expression, of which the anchors are what people use.
-fn has_name(record: &Record, wanted: &str) -> bool {
-    let (start, text) = wanted.strip_prefix('^').map_or((false, wanted), |text| (true, text));
-    let (end, text) = text.strip_suffix('$').map_or((false, text), |text| (true, text));
-    match (start, end) {
-        (true, true) => record.name == text,
-        (true, false) => record.name.starts_with(text),
-        (false, true) => record.name.ends_with(text),
-        (false, false) => record.name.contains(text),
     }
 }
 

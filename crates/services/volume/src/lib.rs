@@ -17,7 +17,8 @@
 //! * No link inside of a volume or an image is ever followed out of it.
 //!
 //! Only the `local` driver exists. A volume with `type`, `device` and `o` is mounted at its `_data` on the host while a
-//! container runs that has it: all of them see one file system, and whatever its type a part of it can be bound.
+//! container runs that has it, or while it is read or written as a whole: all see one file system, and whatever its type
+//! a part of it can be bound. A volume with `size` has a project of the file system's quotas, see `limit`.
 //!
 //! This crate must not know containers but by their ids, nor HTTP.
 
@@ -25,6 +26,7 @@ mod active;
 mod copy_up;
 mod error;
 mod filter;
+mod limit;
 mod local;
 mod mounting;
 mod name;
@@ -33,6 +35,7 @@ mod transfer;
 use active::Active;
 pub use error::{Error, Result};
 pub use local::anonymous_name;
+pub use transfer::Export;
 
 use filter::Filter;
 use hull_api_types::{EventMessage, Filters, Map, Volume, VolumeCreateOptions, VolumesPruneResponse};
@@ -44,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Marks volumes that nobody named.
@@ -65,6 +69,21 @@ pub struct Record {
     /// Its directory still has to be moved here from this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<String>,
+    /// The project that its files count for, where its size is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<u32>,
+}
+
+impl Record {
+    /// Whether its files are on a file system that is mounted for it.
+    fn has_device(&self) -> bool {
+        self.options.contains_key("device")
+    }
+
+    /// Whether that file system begins empty each time.
+    fn is_in_memory(&self) -> bool {
+        matches!(self.options.get("type").map(String::as_str), Some("tmpfs" | "ramfs"))
+    }
 }
 
 /// The volumes. Clones share them; all calls block for a few file operations, [`Volumes::copy_up`] for as long as
@@ -83,6 +102,8 @@ struct Inner {
     // Who uses which volume. Held while one is created or removed, so that neither crosses an acquire.
     uses: Mutex<BTreeMap<String, BTreeSet<String>>>,
     active: Active,
+    // How often the engine itself has used a volume, so that each time has a name.
+    held: AtomicU64,
 }
 
 impl Volumes {
@@ -90,8 +111,8 @@ impl Volumes {
     pub fn open(root: &Path, store: Store, events: EventBus) -> Result<Self> {
         local::directory(root, 0o701)?;
         let table = store.table("volumes");
-        let (uses, active) = (Mutex::default(), Active::default());
-        let inner = Inner { root: root.into(), store, table, events, uses, active };
+        let (uses, active, held) = (Mutex::default(), Active::default(), AtomicU64::default());
+        let inner = Inner { root: root.into(), store, table, events, uses, active, held };
         let volumes = Self { inner: Arc::new(inner) };
         for record in volumes.records()?.into_iter().filter(|record| record.renamed_from.is_some()) {
             volumes.finish_rename(record)?;
@@ -125,15 +146,23 @@ impl Volumes {
             return Ok(self.volume(&record));
         }
         local::check_options(&name, &options.driver_opts)?;
+        let project = match limit::size(&options.driver_opts) {
+            None => None,
+            Some(_) => {
+                let taken = self.records()?.iter().filter_map(|record| record.project).collect();
+                let refused = |error| Error::Options { name: name.clone(), reason: limit::words(&error) };
+                Some(limit::allot(&self.inner.root, &taken).map_err(refused)?)
+            }
+        };
         let record = Record {
             name,
             created_at: Timestamp::now(),
             labels: options.labels,
             options: options.driver_opts,
             renamed_from: None,
+            project,
         };
-        local::directory(&self.inner.root.join(&record.name), 0o701)?;
-        local::directory(&self.data(&record.name), 0o755)?;
+        self.make_directory(&record).inspect_err(|_| local::remove_empty(&self.inner.root, &record.name))?;
         self.inner.table.put(&record.name, &record)?;
         self.publish("create", &record.name, Map::new());
         Ok(self.volume(&record))
@@ -174,8 +203,25 @@ impl Volumes {
         self.remove_unused(&record)
     }
 
+    /// The volume's directory as it has to be; it may be there, or somebody may have removed it by hand.
+    fn make_directory(&self, record: &Record) -> Result<PathBuf> {
+        let data = self.data(&record.name);
+        local::directory(&self.inner.root.join(&record.name), 0o701)?;
+        if !mounting::is_mounted(&data) {
+            local::directory(&data, 0o755)?;
+        }
+        if let (Some(project), Some(bytes)) = (record.project, limit::size(&record.options)) {
+            let failed = |error| Error::Mount { path: data.clone(), reason: limit::words(&error) };
+            limit::apply(&data, project, bytes).map_err(failed)?;
+        }
+        Ok(data)
+    }
+
     fn remove_unused(&self, record: &Record) -> Result<()> {
         local::remove(&self.inner.root, &record.name)?;
+        if let Some(project) = record.project {
+            limit::lift(&self.inner.root, project);
+        }
         self.inner.table.remove(&record.name)?;
         self.publish("destroy", &record.name, Map::new());
         Ok(())
@@ -188,7 +234,7 @@ impl Volumes {
         let uses = self.uses();
         let mut response = VolumesPruneResponse { volumes_deleted: Some(Vec::new()), space_reclaimed: 0 };
         for record in self.records()? {
-            // What is mounted from elsewhere isn't ours to clear away.
+            // What was made with options stays until somebody names it, as Docker has it.
             if uses.contains_key(&record.name)
                 || !filter.matches(&record, false)
                 || !record.options.is_empty()
@@ -234,19 +280,24 @@ impl Volumes {
     /// The volume's files for a container that starts, or that runs since a daemon before this one: mounted, if the
     /// volume has a file system of its own, until [`Self::unmount`].
     pub fn mount(&self, name: &str, container_id: &str) -> Result<PathBuf> {
+        self.mount_for(name, container_id, true)
+    }
+
+    /// `may_begin` is whether a file system in memory may begin with this.
+    fn mount_for(&self, name: &str, user: &str, may_begin: bool) -> Result<PathBuf> {
         let record = self.record(name)?;
-        let data = self.data(name);
-        // Somebody may have removed it by hand: Docker makes it again too.
-        local::directory(&self.inner.root.join(name), 0o701)?;
-        if !mounting::is_mounted(&data) {
-            local::directory(&data, 0o755)?;
-        }
-        if !record.options.is_empty() {
+        let data = self.make_directory(&record)?;
+        if record.has_device() {
             self.inner.active.with(name, |users| -> Result<()> {
                 if !mounting::is_mounted(&data) {
+                    if !may_begin && record.is_in_memory() {
+                        return Err(Error::Refused(format!(
+                            "volume {name} is in memory: it has files only while a container runs that has it"
+                        )));
+                    }
                     mounting::mount(&record, &data)?;
                 }
-                users.insert(container_id.into());
+                users.insert(user.into());
                 Ok(())
             })?;
         }
@@ -265,7 +316,7 @@ impl Volumes {
     /// The volume's files for the calling thread, which has a mount namespace of its own.
     pub fn mount_here(&self, name: &str) -> Result<PathBuf> {
         let (record, data) = (self.record(name)?, self.data(name));
-        if !record.options.is_empty() && !mounting::is_mounted(&data) {
+        if record.has_device() && !mounting::is_mounted(&data) {
             mounting::mount(&record, &data)?;
         }
         Ok(data)
@@ -273,7 +324,7 @@ impl Volumes {
 
     /// Once every running container has its volumes: unmounts what a daemon that was killed left mounted.
     pub fn sweep(&self) -> Result<()> {
-        for record in self.records()?.iter().filter(|record| !record.options.is_empty()) {
+        for record in self.records()?.iter().filter(|record| record.has_device()) {
             self.inner.active.with(&record.name, |users| {
                 if users.is_empty() {
                     mounting::unmount(&self.data(&record.name));
@@ -327,14 +378,12 @@ impl Volumes {
     /// are followed inside of it. That the image has nothing there is no error. One in memory
     /// is left alone: it would be empty again at the start.
     pub fn copy_up(&self, name: &str, rootfs: BorrowedFd<'_>, path: &Path) -> Result<()> {
-        const COPYING: &str = "copy-up";
-        if matches!(self.record(name)?.options.get("type").map(String::as_str), Some("tmpfs" | "ramfs")) {
+        let record = self.record(name)?;
+        if record.is_in_memory() {
             return Ok(());
         }
-        let data = self.mount(name, COPYING)?;
-        let copied = copy_up::copy_up(name, &data, rootfs, path);
-        self.unmount(name, COPYING);
-        copied
+        let held = self.hold(name, "copy-up")?;
+        limit::within(&record, || copy_up::copy_up(name, &held.data, rootfs, path))
     }
 
     /// How many bytes the volume's files take; 0 when they can't be counted.

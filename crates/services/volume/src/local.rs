@@ -2,6 +2,7 @@
 
 use crate::{Error, Result, failed};
 use hull_api_types::Map;
+use hull_types::size::parse_binary;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
@@ -13,7 +14,7 @@ pub fn anonymous_name() -> io::Result<String> {
     hull_sys::random::hex::<32>()
 }
 
-/// Refuses options that make no mount, with Docker's words.
+/// Refuses options that make no volume, with Docker's words.
 pub(crate) fn check_options(name: &str, options: &Map<String>) -> Result<()> {
     let wrong = |reason: String| Err(Error::Options { name: name.into(), reason });
     if let Some(unknown) =
@@ -21,8 +22,16 @@ pub(crate) fn check_options(name: &str, options: &Map<String>) -> Result<()> {
     {
         return wrong(format!("invalid option: {unknown:?}"));
     }
-    if options.contains_key("size") {
-        return wrong("quota size requested but no quota support".into());
+    if let Some(size) = options.get("size") {
+        if parse_binary(size).is_none() {
+            return wrong(format!("invalid size: '{size}'"));
+        }
+        if options.len() > 1 {
+            return wrong(
+                "size is of a volume without a device; of a tmpfs it is a word of o: o=size=…".into(),
+            );
+        }
+        return Ok(());
     }
     if options.is_empty() {
         return Ok(());
@@ -33,6 +42,13 @@ pub(crate) fn check_options(name: &str, options: &Map<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes away a volume's directories that have nothing in them.
+pub(crate) fn remove_empty(root: &Path, name: &str) {
+    let directory = root.join(name);
+    let _ = std::fs::remove_dir(directory.join("_data"));
+    let _ = std::fs::remove_dir(directory);
 }
 
 /// Makes a directory of that mode unless it is there.

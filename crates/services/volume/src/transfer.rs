@@ -6,44 +6,77 @@ use std::fs::{File, Permissions};
 use std::io::{self, Cursor, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use hull_api_types::{Map, Volume, VolumeCreateOptions};
 use hull_archive::{Archive, Decompressor, EntryKind, PackOptions, UnpackOptions};
 use hull_store::Durability;
-use hull_sys::{mount, namespace};
 use rustix::fs::{CWD, Mode, OFlags};
 
-use crate::{Error, Record, Result, Volumes, failed, local, mounting, name};
+use crate::{Error, Record, Result, Volumes, failed, limit, name};
 
-impl Volumes {
-    /// Writes a volume's files as a tar, the volume's own directory as `./` first. It may be in use meanwhile.
-    pub fn export<W: Write + Send>(&self, name: &str, writer: W) -> Result<()> {
-        let record = self.record(name)?;
-        self.within(&record, |_| {
-            let options = PackOptions { all_xattrs: true };
-            let folder = self.open_folder(name)?;
-            hull_archive::pack(folder.as_fd(), Path::new("/_data/."), &options, writer)
-                .map_err(|source| Error::Transfer { act: "export", name: name.into(), source })
-        })
+/// A volume's files while the engine itself reads or writes them: neither removed nor unmounted meanwhile.
+#[derive(Debug)]
+pub(crate) struct Held {
+    volumes: Volumes,
+    name: String,
+    user: String,
+    pub(crate) data: PathBuf,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.volumes.unmount(&self.name, &self.user);
+        self.volumes.release(&self.name, &self.user);
+    }
+}
+
+/// A volume that is about to be exported.
+#[derive(Debug)]
+pub struct Export(Held);
+
+impl Export {
+    /// Writes the files as a tar, the volume's own directory as `./` first.
+    pub fn write<W: Write>(&self, writer: W) -> Result<()> {
+        let (volumes, name) = (&self.0.volumes, &self.0.name);
+        let folder = volumes.open_folder(name)?;
+        let options = PackOptions { all_xattrs: true };
+        hull_archive::pack(folder.as_fd(), Path::new("/_data/."), &options, writer)
+            .map_err(|source| Error::Transfer { act: "export", name: name.clone(), source })
     }
 
     /// The same, compressed by zstd.
-    pub fn export_zstd<W: Write + Send>(&self, name: &str, writer: W) -> Result<()> {
-        let failed =
-            |error: io::Error| Error::Archive { act: "export", name: name.into(), reason: error.to_string() };
+    pub fn write_zstd<W: Write>(&self, writer: W) -> Result<()> {
+        let failed = |error: io::Error| Error::Archive {
+            act: "export",
+            name: self.0.name.clone(),
+            reason: error.to_string(),
+        };
         let mut encoder = zstd::Encoder::new(writer, 3).map_err(failed)?;
-        self.export(name, &mut encoder)?;
+        self.write(&mut encoder)?;
         encoder.finish().map(drop).map_err(failed)
     }
+}
 
-    /// Whether [`Self::export`] could begin: the volume is there and has files to give.
-    pub fn check_exportable(&self, name: &str) -> Result<()> {
-        has_files(&self.record(name)?)
+impl Volumes {
+    /// Takes a volume to be exported: its files are there until this is dropped. Containers may use them meanwhile.
+    pub fn export(&self, name: &str) -> Result<Export> {
+        self.hold(name, "export").map(Export)
+    }
+
+    pub(crate) fn hold(&self, name: &str, act: &str) -> Result<Held> {
+        let number = self.inner.held.fetch_add(1, Ordering::Relaxed);
+        let user = format!("{act}-{number}");
+        self.acquire(name, &user)?;
+        let mut held =
+            Held { volumes: self.clone(), name: name.into(), user: user.clone(), data: PathBuf::new() };
+        held.data = self.mount_for(name, &user, false)?;
+        Ok(held)
     }
 
     /// Puts a tar's members into a volume, which is made if it is not there. The tar may be compressed by gzip or zstd.
-    pub fn import<R: Read + Send>(&self, name: &str, reader: R) -> Result<Volume> {
+    pub fn import<R: Read>(&self, name: &str, reader: R) -> Result<Volume> {
         let made = match self.record(name) {
             Err(Error::NotFound(_)) => {
                 self.create(VolumeCreateOptions { name: name.into(), ..VolumeCreateOptions::default() })?;
@@ -51,8 +84,9 @@ impl Volumes {
             }
             other => other.map(|_| false)?,
         };
-        let record = self.record(name)?;
-        let imported = self.within(&record, |_| self.unpack(name, reader));
+        let held = self.hold(name, "import")?;
+        let imported = limit::within(&self.record(name)?, || self.unpack(name, reader));
+        drop(held);
         match imported {
             Ok(()) => self.get(name),
             Err(error) => {
@@ -95,38 +129,48 @@ impl Volumes {
         Ok(())
     }
 
-    /// Makes a volume with another's labels and files. Where the file system can, the files share their blocks until
-    /// one of them is written.
+    /// Makes a volume with another's labels, files and size; one of a device's files is an ordinary one. Where the file
+    /// system can, the files share their blocks until one of them is written.
     pub fn copy(&self, from: &str, to: &str) -> Result<Volume> {
+        let _held = self.hold(from, "clone")?;
         let source = self.record(from)?;
-        has_files(&source)?;
-        if !source.options.is_empty() {
-            return Err(Error::Refused(format!(
-                "clone {from}: its files are on a device of its own: export it and import that"
-            )));
-        }
         if self.record(to).is_ok() {
             return Err(Error::Exists { name: to.into(), different: "files of its own" });
         }
-        let labels: Map<String> =
-            source.labels.into_iter().filter(|(key, _)| key != crate::ANONYMOUS_LABEL).collect();
+        let labels: Map<String> = source
+            .labels
+            .iter()
+            .filter(|(key, _)| *key != crate::ANONYMOUS_LABEL)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let driver_opts = if source.has_device() { Map::new() } else { source.options };
         name::check(to)?;
-        let volume =
-            self.create(VolumeCreateOptions { name: to.into(), labels, ..VolumeCreateOptions::default() })?;
-        let copied = self.open_folder(from).and_then(|folder| {
-            let into = self.open_folder(to)?;
-            let data = hull_sys::InRoot::new(into);
-            let data = data.open_path("_data").map_err(failed("open", &self.data(to)))?;
-            hull_archive::copy_tree(folder.as_fd(), Path::new("/_data"), data.as_fd())
-                .map_err(|source| Error::Transfer { act: "clone", name: from.into(), source })
-        });
+        let volume = self.create(VolumeCreateOptions {
+            name: to.into(),
+            labels,
+            driver_opts,
+            ..VolumeCreateOptions::default()
+        })?;
+        let copied = self.fill(from, to);
         match copied {
-            Ok(_) => Ok(volume),
+            Ok(()) => Ok(volume),
             Err(error) => {
                 let _ = self.remove(to, true);
                 Err(error)
             }
         }
+    }
+
+    fn fill(&self, from: &str, to: &str) -> Result<()> {
+        let _held = self.hold(to, "clone")?;
+        let folder = self.open_folder(from)?;
+        let data = hull_sys::InRoot::new(self.open_folder(to)?);
+        let data = data.open_path("_data").map_err(failed("open", &self.data(to)))?;
+        limit::within(&self.record(to)?, || {
+            hull_archive::copy_tree(folder.as_fd(), Path::new("/_data"), data.as_fd())
+                .map(drop)
+                .map_err(|source| Error::Transfer { act: "clone", name: from.into(), source })
+        })
     }
 
     /// Gives a volume that nobody uses another name.
@@ -168,45 +212,12 @@ impl Volumes {
         Ok(record)
     }
 
-    /// Runs `act` while the volume's files are at its directory: where they have to be mounted for it, in a mount
-    /// namespace that ends with it.
-    fn within<T: Send>(&self, record: &Record, act: impl FnOnce(&Path) -> Result<T> + Send) -> Result<T> {
-        let data = self.data(&record.name);
-        has_files(record)?;
-        if record.options.is_empty() || mounting::is_mounted(&data) {
-            return act(&data);
-        }
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let act_failed = |act| failed(act, &data);
-                namespace::unshare(namespace::MOUNT).map_err(act_failed("make a mount namespace for"))?;
-                mount::set_root_propagation(mount::Propagation::Private, true)
-                    .map_err(act_failed("make a mount namespace for"))?;
-                mounting::mount(record, &data)?;
-                act(&data)
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
     /// The volume's folder, in which `_data` is.
     fn open_folder(&self, name: &str) -> Result<OwnedFd> {
         let path = self.inner.root.join(name);
-        local::directory(&self.data(name), 0o755)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(CWD, &path, flags, Mode::empty())
             .map_err(|error| failed("open", &path)(error.into()))
-    }
-}
-
-/// A file system in memory has files only while it is mounted.
-fn has_files(record: &Record) -> Result<()> {
-    match record.options.get("type").map(String::as_str) {
-        Some("tmpfs" | "ramfs") => Err(Error::Refused(format!(
-            "volume {} is in memory: it has files only while a container runs that has it",
-            record.name
-        ))),
-        _ => Ok(()),
     }
 }
 

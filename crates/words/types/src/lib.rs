@@ -6,6 +6,7 @@ pub mod digest;
 pub mod duration;
 pub mod image_ref;
 pub mod oci;
+pub mod pattern;
 pub mod platform;
 pub mod rootfs;
 pub mod signal;
@@ -14,6 +15,7 @@ pub mod timestamp;
 
 pub use digest::{ChainId, DiffId, Digest, DigestError};
 pub use image_ref::{ImageRef, ImageRefError, is_tag};
+pub use pattern::Pattern;
 pub use platform::Platform;
 pub use rootfs::{Lower, Rootfs};
 pub use timestamp::Timestamp;

@@ -72,13 +72,11 @@ async fn export(volumes: Volumes, call: Call) -> Outcome {
         "zstd" => true,
         other => return Err(Failure::invalid(format!("invalid compression {other:?}: it is none or zstd"))),
     };
-    let (asked, known) = (name.clone(), volumes.clone());
-    blocking(move || known.check_exportable(&asked)).await?;
+    let export = blocking(move || volumes.export(&name)).await?;
     let (sender, pieces) = mpsc::channel(8);
     tokio::task::spawn_blocking(move || {
         let mut writer = Pieces::new(sender);
-        let written =
-            if zstd { volumes.export_zstd(&name, &mut writer) } else { volumes.export(&name, &mut writer) };
+        let written = if zstd { export.write_zstd(&mut writer) } else { export.write(&mut writer) };
         writer.end(written.map_err(io::Error::other));
     });
     response::stream(if zstd { "application/zstd" } else { "application/x-tar" }, pieces, None)

@@ -5,7 +5,7 @@
 
 /// A pattern; matches anywhere in a text unless anchored.
 #[derive(Debug)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     branches: Vec<Branch>,
 }
 
@@ -32,11 +32,13 @@ enum Times {
 }
 
 impl Pattern {
-    pub(crate) fn new(text: &str) -> Self {
+    /// Reads a pattern; there is none that is wrong.
+    pub fn new(text: &str) -> Self {
         Self { branches: text.split('|').map(Branch::new).collect() }
     }
 
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    /// Whether a text has it.
+    pub fn matches(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         self.branches.iter().any(|branch| branch.matches(&text))
     }
