@@ -18,7 +18,7 @@ use hull_sys::in_root::InRoot;
 use hull_sys::mount::{self, Attributes, Change, Propagation};
 use hull_types::{Lower, Rootfs};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -148,8 +148,10 @@ pub(crate) async fn put(
         let reader = Decompressor::detect(body)
             .map_err(|error| Error::invalid(format!("read the archive: {error}")))?;
         let options = UnpackOptions { no_overwrite_dir_non_dir, owner };
-        hull_archive::unpack(root.as_fd(), Path::new(&path), reader, &options)
-            .map_err(|error| missing(error, &spec, &path))
+        let unpack = || hull_archive::unpack(root.as_fd(), Path::new(&path), reader, &options);
+        // A volume's size holds for what is copied into it too.
+        let unpacked = hull_sys::quota::within_limits(unpack).map_err(Error::io("give up a capability"))?;
+        unpacked.map_err(|error| missing(error, &spec, &path))
     })
     .await??;
     engine.event(&published.spec, "extract-to-dir", &[]);
@@ -180,7 +182,7 @@ pub(crate) async fn export(engine: &Arc<Engine>, handle: &Handle) -> Result<Piec
     let root = hull_sys::mount_rootfs(&read_only(rootfs), &layers)
         .map_err(Error::io(format!("mount the files of {}", published.spec.id)))?;
     tokio::task::spawn_blocking(move || {
-        stream(sender, |writer| hull_archive::export(std::os::fd::AsFd::as_fd(&root), writer));
+        stream(sender, |writer| hull_archive::export(root.as_fd(), writer));
     });
     engine.event(&published.spec, "export", &[]);
     Ok(receiver)
@@ -250,13 +252,13 @@ fn mounted(engine: &Engine, spec: &ContainerSpec) -> Result<InRoot> {
     let root = InRoot::new(tree);
     for asked in &spec.mounts {
         let Some(source) = source_of(engine, asked)? else { continue };
-        let copy = mount::clone_tree(&source, !asked.non_recursive).map_err(failed("copy a mount"))?;
+        let copy = mount::clone_tree_at(&source, !asked.non_recursive).map_err(failed("copy a mount"))?;
         if asked.read_only {
             let change = Change { set: Attributes::MOUNT_ATTR_RDONLY, ..Change::default() };
             mount::change(&copy, change, true).map_err(failed("protect a mount"))?;
         }
         let mode = hull_sys::Mode::from_raw_mode(0o755);
-        let place = match source.is_dir() {
+        let place = match is_directory(&source) {
             true => root.mkdir_all(&asked.destination, mode),
             false => root.ensure_file(&asked.destination, hull_sys::Mode::from_raw_mode(0o644)),
         };
@@ -266,23 +268,26 @@ fn mounted(engine: &Engine, spec: &ContainerSpec) -> Result<InRoot> {
     Ok(root)
 }
 
-/// The path on the host, of mounts that have one.
-fn source_of(engine: &Engine, mount: &MountSpec) -> Result<Option<PathBuf>> {
+fn is_directory(source: &OwnedFd) -> bool {
+    rustix::fs::fstat(source).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+}
+
+/// What is mounted from the host, if it is there.
+fn source_of(engine: &Engine, mount: &MountSpec) -> Result<Option<OwnedFd>> {
     let path = match mount.kind {
         MountKind::Bind => PathBuf::from(&mount.source),
-        MountKind::Volume => {
-            let files = engine.volumes.mount_here(&mount.source).map_err(Error::service)?;
-            match mount.subpath.as_str() {
-                "" => files,
-                subpath => {
-                    std::fs::read_link(format!("/proc/self/fd/{}", below(&files, subpath)?.as_raw_fd()))
-                        .map_err(Error::io("name a part of a volume"))?
-                }
-            }
-        }
+        MountKind::Volume => engine.volumes.mount_here(&mount.source).map_err(Error::service)?,
         MountKind::Tmpfs | MountKind::Image => return Ok(None),
     };
-    Ok(path.exists().then_some(path))
+    if !mount.subpath.is_empty() {
+        return below(&path, &mount.subpath).map(Some);
+    }
+    match rustix::fs::open(&path, hull_sys::OFlags::PATH | hull_sys::OFlags::CLOEXEC, hull_sys::Mode::empty())
+    {
+        Ok(source) => Ok(Some(source)),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(Error::io(format!("open the mount source {}", path.display()))(error.into())),
+    }
 }
 
 /// What a prune removes with a container: never its named volumes.

@@ -1,8 +1,8 @@
 //! Another OCI runtime (runc, crun, youki …) by its command line.
 //!
 //! The shim is in a mount namespace of its own then, in which the container's root file system is mounted at
-//! `<bundle>/rootfs` (the `root.path` of `config.json` must say `rootfs`): it is busy for nobody else, and goes
-//! with the shim. Processes that the runtime leaves behind come to the shim, their reaper.
+//! `<bundle>/rootfs` (the `root.path` of `config.json` must say `rootfs`), and what the daemon holds by descriptor
+//! somewhere else in the bundle: it is busy for nobody else, and goes with the shim. Processes that the runtime leaves behind come to the shim, their reaper.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use hull_cgroup::Cgroup;
 use hull_sys::{LayerMounts, mount, namespace, rustix};
-use hull_task::protocol::{CreateOptions, Failure};
+use hull_task::protocol::{CreateOptions, Failure, MountSource};
 use hull_types::Rootfs;
 use hull_types::oci::runtime::{Process, Resources};
 use rustix::fs::{Mode, OFlags};
@@ -43,7 +43,7 @@ impl Foreign {
         root: &Path,
     ) -> Result<Self, Failure> {
         if let Some(rootfs) = &create.rootfs {
-            mount_root(rootfs, layers, &create.bundle.join("rootfs"))
+            mount_root(rootfs, layers, &create.bundle.join("rootfs"), &create.sources)
                 .map_err(|error| failed(format_args!("cannot mount the root file system: {error}")))?;
         }
         let log = create.bundle.join("runtime.log");
@@ -171,7 +171,15 @@ impl Foreign {
     }
 }
 
-fn mount_root(rootfs: &Rootfs, layers: &LayerMounts, target: &Path) -> io::Result<()> {
+fn mount_root(
+    rootfs: &Rootfs,
+    layers: &LayerMounts,
+    target: &Path,
+    sources: &[MountSource],
+) -> io::Result<()> {
+    // A descriptor of the daemon's can be copied in the daemon's mount namespace only.
+    let copies: Vec<OwnedFd> =
+        sources.iter().map(|source| mount::clone_tree(&source.from, true)).collect::<Result<_, _>>()?;
     namespace::unshare(namespace::MOUNT)?;
     mount::set_root_propagation(mount::Propagation::Slave, true)?;
     match std::fs::create_dir(target) {
@@ -180,7 +188,23 @@ fn mount_root(rootfs: &Rootfs, layers: &LayerMounts, target: &Path) -> io::Resul
     }
     let detached = hull_sys::mount_rootfs(rootfs, layers)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    mount::attach(detached, rustix::fs::open(target, flags, Mode::empty())?)
+    mount::attach(detached, rustix::fs::open(target, flags, Mode::empty())?)?;
+    sources.iter().zip(&copies).try_for_each(|(source, copy)| attach_at(copy, &source.at))
+}
+
+/// Attaches a file or directory at a place that is made for it.
+fn attach_at(copy: &OwnedFd, place: &Path) -> io::Result<()> {
+    if let Some(folder) = place.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let is_directory = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(copy)?.st_mode).is_dir();
+    let made = if is_directory { std::fs::create_dir(place) } else { File::create_new(place).map(drop) };
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let target = rustix::fs::open(place, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    mount::attach(copy, target)
 }
 
 fn read_pid(path: &Path) -> Result<i32, Failure> {

@@ -27,4 +27,4 @@ pub mod protocol;
 
 #[cfg(feature = "client")]
 pub use client::{AttachOptions, Error, ExecOptions, Result, SpawnOptions, Task};
-pub use protocol::{ConsoleSize, Exit, JsonLog, LogTarget, RuntimeKind, State, Status};
+pub use protocol::{ConsoleSize, Exit, JsonLog, LogTarget, MountSource, RuntimeKind, State, Status};

@@ -12,6 +12,7 @@ use crate::spec::{self, MountKind, MountSpec, SeccompChoice, SecurityOptions};
 use crate::user::{self, Accounts, User};
 use hull_sys::LayerMounts;
 use hull_sys::in_root::InRoot;
+use hull_task::MountSource;
 use hull_types::oci::runtime::Seccomp;
 use hull_types::{Lower, Rootfs};
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub(super) struct Prepared {
     pub security: SecurityOptions,
     pub seccomp: Option<Arc<Seccomp>>,
     pub shm: ShmSource,
+    /// What the shim mounts for another runtime.
+    pub sources: Vec<MountSource>,
     /// Until the runtime has made its mounts.
     pub held: Held,
 }
@@ -42,11 +45,13 @@ pub(super) fn prepare(engine: &Engine, spec: &ContainerSpec) -> Result<Prepared>
     make_working_directory(spec, &rootfs, &layers)?;
     let security = spec::parse_security_options(&spec.host_config)?;
     let foreign = spec::runtime_of(&spec.host_config.runtime, &engine.config())?.is_some();
-    let mut held = Held { by_path: foreign, layers, ..Held::default() };
+    let places = foreign.then(|| engine.bundle(&spec.id).join("sources"));
+    let mut held = Held { places, layers, ..Held::default() };
     let mounts = spec.mounts.iter().map(|mount| resolve_mount(engine, spec, mount, &user, &mut held));
     Ok(Prepared {
         mounts: mounts.collect::<Result<_>>()?,
         layers: std::mem::take(&mut held.layers),
+        sources: std::mem::take(&mut held.sources),
         held,
         user,
         devices: machine::devices(&spec.host_config)?,
@@ -150,21 +155,22 @@ fn resolve_mount(
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     descriptors: Vec<OwnedFd>,
-    /// Another runtime can't take a descriptor of another mount namespace's.
-    by_path: bool,
+    /// Another runtime can't take a descriptor of another mount namespace's: where the shim mounts them for it.
+    places: Option<PathBuf>,
+    sources: Vec<MountSource>,
     /// Mounts of layers, of the root and of images, that other containers have too.
     layers: LayerMounts,
 }
 
 impl Held {
     /// A path to what the descriptor stands for, good while this is kept.
-    fn keep(&mut self, descriptor: OwnedFd) -> Result<PathBuf> {
-        let own = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()));
-        if self.by_path {
-            return std::fs::read_link(&own).map_err(Error::io("name a part of a volume"));
-        }
+    fn keep(&mut self, descriptor: OwnedFd) -> PathBuf {
+        let from = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()));
         self.descriptors.push(descriptor);
-        Ok(own)
+        let Some(places) = &self.places else { return from };
+        let at = places.join(self.sources.len().to_string());
+        self.sources.push(MountSource { from, at: at.clone() });
+        at
     }
 }
 
@@ -201,7 +207,7 @@ fn volume_source(
     let files = engine.volumes.mount(&mount.source, &spec.id).map_err(Error::service)?;
     match mount.subpath.as_str() {
         "" => Ok(Source::Bind(files)),
-        subpath => Ok(Source::Bind(held.keep(below(&files, subpath)?)?)),
+        subpath => Ok(Source::Bind(held.keep(below(&files, subpath)?))),
     }
 }
 
@@ -224,9 +230,9 @@ fn image_source(engine: &Engine, mount: &MountSpec, held: &mut Held) -> Result<S
     let directories: Option<Vec<&Path>> = view.lowers.iter().map(directory_of).collect();
     match (directories.as_deref(), mount.subpath.as_str()) {
         (Some([only]), "") => return Ok(Source::Bind((*only).to_owned())),
-        (Some([only]), subpath) => return Ok(Source::Bind(held.keep(below(only, subpath)?)?)),
+        (Some([only]), subpath) => return Ok(Source::Bind(held.keep(below(only, subpath)?))),
         (Some(several), "") => {
-            let options = if held.by_path {
+            let options = if held.places.is_some() {
                 let escaped = |path: &&Path| path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
                 vec![format!("lowerdir={}", several.iter().map(escaped).collect::<Vec<_>>().join(":"))]
             } else {
@@ -239,25 +245,25 @@ fn image_source(engine: &Engine, mount: &MountSpec, held: &mut Held) -> Result<S
     }
     // Mounted here, in no namespace, and handed on by descriptor.
     let refused = |why: &str| Error::NotImplemented(format!("image mount {}: {why}", mount.destination));
-    if held.by_path {
-        return Err(refused("a part of it, or an image of the erofs driver, needs Hull's own runtime"));
-    }
-    if mount.subpath.is_empty() {
+    if mount.subpath.is_empty() && held.places.is_none() {
         held.layers.extend(engine.snapshotter.mounts(&view));
         let device = serde_json::to_string(&view).map_err(|error| refused(&error.to_string()))?;
         return Ok(Source::FileSystem { kind: Rootfs::MOUNT_TYPE.into(), device, options: Vec::new() });
     }
     if !engine.machine.binds_detached {
-        return Err(refused("a part of it needs Linux 6.15 or newer"));
+        return Err(refused("a part of it, or another runtime than Hull's, needs Linux 6.15 or newer"));
     }
     let failed = |source| Error::invalid(format!("image mount {}: {source}", mount.destination));
     let root = hull_sys::mount_rootfs(&view, &engine.snapshotter.mounts(&view)).map_err(failed)?;
+    if mount.subpath.is_empty() {
+        return Ok(Source::Bind(held.keep(root)));
+    }
     let part =
         InRoot::new(root.try_clone().map_err(failed)?).open_path(&mount.subpath).map_err(|source| {
             Error::invalid(format!("subpath {:?} of image {}: {source}", mount.subpath, mount.source))
         })?;
     held.descriptors.push(root);
-    Ok(Source::Bind(held.keep(part)?))
+    Ok(Source::Bind(held.keep(part)))
 }
 
 fn directory_of(lower: &Lower) -> Option<&Path> {

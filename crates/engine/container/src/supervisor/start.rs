@@ -260,6 +260,7 @@ pub(super) fn write_bundle(
     let failed = || Error::io(format!("write the bundle {}", directory.display()));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed())?;
     let (rootfs, layers) = (prepared.rootfs.clone(), prepared.layers.clone());
+    let sources = prepared.sources.clone();
     let runtime = runtime_kind(engine, spec)?;
     if runtime != RuntimeKind::Hull {
         std::fs::DirBuilder::new()
@@ -283,6 +284,7 @@ pub(super) fn write_bundle(
         state_root: engine.runtime_state(),
         rootfs: Some(rootfs),
         mounted: Vec::new(),
+        sources,
         log: log_target(engine, spec)?,
         runtime,
         terminal: spec.config.tty,

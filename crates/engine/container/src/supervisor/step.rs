@@ -171,6 +171,7 @@ fn prepared(
         security,
         shm: crate::bundle::ShmSource::Own,
         held: prepare::Held::default(),
+        sources: Vec::new(),
         layers,
         rootfs,
     })

@@ -71,6 +71,7 @@ impl World {
             name => RuntimeKind::Command { path: name.into(), options: vec![], root: state.clone() },
         };
         let create = CreateOptions {
+            sources: Vec::new(),
             id: id.clone(),
             bundle,
             state_root: state,

@@ -16,7 +16,7 @@ use hull_types::oci::runtime::{Process, Resources};
 use serde::{Deserialize, Serialize};
 
 pub use codec::{DecodeError, Decoder, EncodeError, MESSAGE_LIMIT, encode};
-pub use options::{ConsoleSize, CreateOptions, JsonLog, LogTarget, RuntimeKind};
+pub use options::{ConsoleSize, CreateOptions, JsonLog, LogTarget, MountSource, RuntimeKind};
 
 /// The version of the protocol, told in [`State`]. A newer daemon asks nothing of an older shim that it lacks.
 /// Since 2 there is [`Request::Resolve`].

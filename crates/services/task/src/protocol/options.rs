@@ -22,6 +22,9 @@ pub struct CreateOptions {
     /// that doesn't take them, or gets fewer, mounts its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounted: Vec<PathBuf>,
+    /// What another runtime is to mount by a path that nobody can exchange: the shim mounts these for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<MountSource>,
     /// Where output is logged.
     pub log: LogTarget,
     /// What runs the container.
@@ -48,6 +51,15 @@ pub struct CreateOptions {
     /// MS_MOVE and chroot in place of pivot_root.
     #[serde(default)]
     pub no_pivot: bool,
+}
+
+/// A file or directory that the shim mounts for another runtime, in its own mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSource {
+    /// What: a descriptor of the daemon's, under `/proc`.
+    pub from: PathBuf,
+    /// Where; made for it, in the bundle.
+    pub at: PathBuf,
 }
 
 fn yes() -> bool {
