@@ -196,6 +196,86 @@ fn volumes_are_exported_imported_cloned_and_renamed() {
     world.stop();
 }
 
+/// Another runtime takes a path where Hull's own takes a descriptor: what is bound must be what was resolved, though
+/// whoever has the volume too exchanges it with a link to the host meanwhile.
+#[test]
+fn race_cve_2021_25741_a_part_of_a_volume_for_another_runtime() {
+    let runtimes = [("crun", "/usr/bin/crun"), ("runc", "/usr/sbin/runc")];
+    let mut flags = vec!["--registry-mirror".to_owned(), "http://127.0.0.1:5000".to_owned()];
+    flags.extend(runtimes.iter().flat_map(|(name, path)| ["--add-runtime".into(), format!("{name}={path}")]));
+    let world = World::with_flags(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let canary = world.directory().join("canary");
+    std::fs::create_dir(&canary).unwrap();
+    std::fs::write(canary.join("file"), "of the host").unwrap();
+    world
+        .hull(&["run", "--rm", "-v", "vol:/v", "busybox", "sh", "-c", "mkdir /v/part; echo in >/v/part/file"])
+        .ok();
+    let volume = world.data_root().join("volumes/vol/_data");
+    let run = |runtime: &str, mount: &str| {
+        world.hull(&["run", "--rm", "--runtime", runtime, "--mount", mount, "busybox", "cat", "/m/file"])
+    };
+    let part = "type=volume,src=vol,dst=/m,volume-subpath=part";
+    for (runtime, _) in runtimes {
+        assert_eq!(run(runtime, part).ok(), "in");
+        // A file, too, and another image's.
+        let file = "type=volume,src=vol,dst=/m/file,volume-subpath=part/file";
+        assert_eq!(run(runtime, file).ok(), "in");
+        world.hull(&["pull", "-q", "python"]).ok();
+        for (options, path) in [("", "/m/usr/lib"), (",image-subpath=usr", "/m/lib")] {
+            let mount = format!("type=image,src=python,dst=/m{options}");
+            let look = format!("test -d {path} && ! touch {path}/x");
+            world
+                .hull(&["run", "--rm", "--runtime", runtime, "--mount", &mount, "busybox", "sh", "-c", &look])
+                .ok();
+        }
+    }
+    std::os::unix::fs::symlink(&canary, volume.join("link")).unwrap();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                let [part, link] = ["part", "link"].map(|name| volume.join(name));
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, part, rustix::fs::CWD, link, exchange).unwrap();
+            }
+        });
+        let results: Vec<_> = (0..6).map(|turn| run(runtimes[turn % 2].0, part)).collect();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        for output in results {
+            // Within the volume the link leads nowhere.
+            assert!(output.code != 0 || output.stdout == "in\n", "{output:?}");
+        }
+    });
+    world.stop();
+}
+
+#[test]
+fn an_anonymous_volume_goes_with_the_last_that_has_it() {
+    with_each_client(|world, client| {
+        let run = |words: &[&str]| world.client(client, words).ok();
+        let anonymous = || run(&["volume", "ls", "-q"]);
+        for _ in 0..3 {
+            run(&["create", "--name", "first", "-v", "/data", "-v", "kept:/kept", "busybox"]);
+            run(&["create", "--name", "second", "--volumes-from", "first", "busybox"]);
+            run(&["create", "--name", "third", "--volumes-from", "second:ro", "busybox"]);
+            std::thread::scope(|scope| {
+                for name in ["first", "second", "third"] {
+                    scope.spawn(move || world.client(client, &["rm", "-v", name]).ok());
+                }
+            });
+            assert_eq!(anonymous(), "kept");
+        }
+        // Without -v it stays, as does what somebody named.
+        run(&["create", "--name", "first", "-v", "/data", "busybox"]);
+        run(&["create", "--name", "second", "--volumes-from", "first", "busybox"]);
+        run(&["rm", "-v", "first"]);
+        run(&["rm", "second"]);
+        assert_eq!(anonymous().lines().count(), 2);
+        run(&["volume", "prune", "-f"]);
+        assert_eq!(anonymous(), "kept");
+    });
+}
+
 /// Subpaths were followed out of volumes (CVE-2021-25741 and its kind): links inside lead nowhere but inside.
 #[test]
 fn cve_2018_15664_subpaths_stay_in_the_volume() {

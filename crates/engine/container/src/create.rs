@@ -187,6 +187,8 @@ fn make_volumes(engine: &Engine, spec: &mut ContainerSpec, undo: &mut Undo<'_>) 
     let mut view = None;
     for mount in spec.mounts.iter_mut().filter(|mount| mount.kind == MountKind::Volume) {
         let source = mount.volume.take().unwrap_or_default();
+        // Only a volume that has no name yet is surely new.
+        let new = mount.source.is_empty();
         let options = VolumeCreateOptions {
             name: mount.source.clone(),
             driver: source.driver,
@@ -194,8 +196,7 @@ fn make_volumes(engine: &Engine, spec: &mut ContainerSpec, undo: &mut Undo<'_>) 
             labels: source.labels,
         };
         let volume = engine.volumes.create_for(options, &spec.id).map_err(Error::service)?;
-        // Only a volume that nobody named is surely new.
-        undo.volumes.push((volume.name.clone(), mount.anonymous));
+        undo.volumes.push((volume.name.clone(), new));
         mount.source = volume.name;
         if mount.no_copy || !mount.subpath.is_empty() {
             continue;

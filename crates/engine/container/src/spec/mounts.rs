@@ -64,7 +64,7 @@ pub struct MountSpec {
     /// A bind source that is not there is made, as a directory.
     #[serde(default, skip_serializing_if = "is_false")]
     pub create_source: bool,
-    /// A volume that nobody named: it goes with the container.
+    /// A volume that nobody named: it goes with the last container that has it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub anonymous: bool,
     /// An empty volume is not filled with what the image has there.
@@ -503,8 +503,6 @@ pub fn from_other(mounts: &[MountSpec], mode: &str) -> Result<Vec<MountSpec>> {
         .map(|mut mount| {
             mount.read_only |= flags.read_only;
             mount.mode = String::new();
-            // It goes with the container that it was made for.
-            mount.anonymous = false;
             mount
         })
         .collect())

@@ -85,7 +85,7 @@ fn remove_files(engine: &Engine, spec: &ContainerSpec, options: RemoveOptions) -
         if options.volumes && mount.anonymous {
             match engine.volumes.remove(&mount.source, false) {
                 Ok(()) => {}
-                // Another container has it by --volumes-from: it is that one's now.
+                // Another container has it by --volumes-from: it goes with the last of them.
                 Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => {}
                 Err(error) => {
                     tracing::warn!(container = %spec.id, volume = %mount.source, %error, "cannot remove the volume");
