@@ -339,7 +339,7 @@ impl Containers {
 
     /// All about it.
     pub async fn exec_inspect(&self, exec_id: &str) -> Result<ExecInspect> {
-        exec::inspect(&self.engine, exec_id)
+        exec::inspect(&self.engine, exec_id).await
     }
 
     /// What a path in the container is.

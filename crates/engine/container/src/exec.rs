@@ -16,6 +16,7 @@ use hull_task::{AttachOptions, ConsoleSize, ExecOptions, Task};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// How long an ended exec can be inspected.
 const KEEP: Duration = Duration::from_secs(300);
@@ -31,6 +32,41 @@ struct Exec {
     container: String,
     request: ExecCreateRequest,
     progress: Mutex<Progress>,
+    /// Told once it is known how it ended.
+    over: Notify,
+}
+
+impl Exec {
+    /// Its output ends a moment before its end is known: whoever asks in between waits for that.
+    async fn settle(&self) {
+        loop {
+            let over = self.over.notified();
+            tokio::pin!(over);
+            over.as_mut().enable();
+            let (running, pid) = {
+                let progress = lock(&self.progress);
+                (progress.running, progress.pid)
+            };
+            if !running || !is_ending(pid) {
+                return;
+            }
+            over.await;
+        }
+    }
+}
+
+/// Whether a process has begun to end, or is gone.
+fn is_ending(pid: i32) -> bool {
+    const PF_EXITING: u64 = 4;
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // Behind the name, in which anything can stand: state, parent, group, session, terminal, its group, flags.
+    let mut words = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let is_dead = words.next().is_some_and(|state| matches!(state, "Z" | "X"));
+    is_dead
+        || words
+            .nth(5)
+            .and_then(|flags| flags.parse::<u64>().ok())
+            .is_some_and(|flags| flags & PF_EXITING != 0)
 }
 
 #[derive(Default)]
@@ -110,6 +146,7 @@ pub(crate) fn create(engine: &Engine, name: &str, request: ExecCreateRequest) ->
         container: published.spec.id.clone(),
         request,
         progress: Mutex::new(progress),
+        over: Notify::new(),
     });
     Ok(IdResponse { id })
 }
@@ -255,6 +292,7 @@ async fn wait(engine: Arc<Engine>, exec: Arc<Exec>, published: Arc<Published>, t
         progress.ended = Some(Instant::now());
         progress.task = None;
     }
+    exec.over.notify_waiters();
     let _ = task.exec_delete(&exec.id).await;
     event(&engine, &published.spec, "exec_die", &exec.id, &[("exitCode", code.to_string())]);
 }
@@ -291,8 +329,9 @@ pub(crate) async fn resize(engine: &Engine, id: &str, height: u32, width: u32) -
     task.resize(Some(id), size).await.map_err(Error::service)
 }
 
-pub(crate) fn inspect(engine: &Engine, id: &str) -> Result<ExecInspect> {
+pub(crate) async fn inspect(engine: &Engine, id: &str) -> Result<ExecInspect> {
     let exec = engine.execs.get(id)?;
+    exec.settle().await;
     let progress = lock(&exec.progress);
     let command = exec.request.cmd.clone().unwrap_or_default();
     Ok(ExecInspect {
@@ -314,4 +353,45 @@ pub(crate) fn inspect(engine: &Engine, id: &str) -> Result<ExecInspect> {
         detach_keys: Some(exec.request.detach_keys.clone()),
         pid: progress.pid.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec(pid: i32) -> Arc<Exec> {
+        let progress = Progress { started: true, running: true, pid, ..Progress::default() };
+        let (id, container, request) = (String::new(), String::new(), ExecCreateRequest::default());
+        Arc::new(Exec { id, container, request, progress: Mutex::new(progress), over: Notify::new() })
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_ending_process_is_waited_for() {
+        // One that lives on, whatever its output does, is running.
+        exec(std::process::id() as i32).settle().await;
+        // A dead one that nobody has asked after yet.
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id() as i32;
+        while !is_ending(pid) {
+            tokio::task::yield_now().await;
+        }
+        let exec = exec(pid);
+        let asked = tokio::spawn({
+            let exec = Arc::clone(&exec);
+            async move {
+                exec.settle().await;
+                lock(&exec.progress).exit_code
+            }
+        });
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished());
+        {
+            let mut progress = lock(&exec.progress);
+            (progress.running, progress.exit_code) = (false, Some(2));
+        }
+        exec.over.notify_waiters();
+        assert_eq!(asked.await.unwrap(), Some(2));
+        child.wait().unwrap();
+        assert!(is_ending(pid));
+    }
 }
