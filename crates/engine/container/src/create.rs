@@ -59,13 +59,10 @@ pub(crate) fn launch(engine: &Arc<Engine>, spec: ContainerSpec, state: State) {
 fn inherited(engine: &Engine, list: &[String]) -> Result<Vec<MountSpec>> {
     let mut mounts = Vec::new();
     for text in list {
-        let (name, mode) = text.split_once(':').unwrap_or((text, ""));
-        if name.is_empty() {
-            return Err(Error::invalid("malformed volumes-from specification: empty"));
-        }
+        let (name, read_only) = spec::parse_volumes_from(text)?;
         // At a 404 here clients would look for the image.
         let other = engine.published(name).map_err(|error| Error::invalid(error.to_string()))?;
-        mounts.extend(spec::from_other(&other.spec.mounts, mode)?);
+        mounts.extend(spec::lent(&other.spec.mounts, read_only));
     }
     Ok(mounts)
 }

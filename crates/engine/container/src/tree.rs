@@ -290,5 +290,5 @@ fn source_of(engine: &Engine, mount: &MountSpec) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// What a prune removes with a container: never its named volumes.
-pub(crate) const PRUNED: RemoveOptions = RemoveOptions { force: false, volumes: true, link: false };
+/// How a prune removes a container: its volumes stay, those without a name too.
+pub(crate) const PRUNED: RemoveOptions = RemoveOptions { force: false, volumes: false, link: false };

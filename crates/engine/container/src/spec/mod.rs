@@ -16,7 +16,7 @@ mod validate;
 
 pub use id_map::IdMap;
 pub use limits::check_resources;
-pub use mounts::{MountKind, MountSpec, VolumeSource, clean, from_other};
+pub use mounts::{MountKind, MountSpec, VolumeSource, clean, lent, parse_volumes_from};
 pub use name::{check_name, random_name};
 pub use security::{CAPABILITIES, SeccompChoice, SecurityOptions, parse_security_options};
 pub use validate::check_restart_policy;

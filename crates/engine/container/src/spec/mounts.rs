@@ -389,8 +389,10 @@ fn bind_details(mount: &Mount, spec: &mut MountSpec) -> Result<()> {
 fn volume_details(mount: &Mount, default_driver: &str, spec: &mut MountSpec) -> Result<()> {
     let options = mount.volume_options.clone().unwrap_or_default();
     spec.anonymous = mount.source.is_empty();
-    if spec.anonymous && !options.subpath.is_empty() {
-        return Err(config_error("volume", "must not set Subpath when using anonymous volumes"));
+    for (set, word) in [(mount.read_only, "ReadOnly mode"), (!options.subpath.is_empty(), "Subpath")] {
+        if spec.anonymous && set {
+            return Err(config_error("volume", format!("must not set {word} when using anonymous volumes")));
+        }
     }
     check_subpath("volume", &options.subpath)?;
     // What Docker shows for the local driver.
@@ -424,10 +426,11 @@ fn tmpfs_details(options: Option<&TmpfsOptions>) -> Result<Vec<String>> {
         list.push(format!("size={}", options.size_bytes));
     }
     for option in options.options.iter().flatten() {
-        match option.as_slice() {
-            [flag] if flag == "exec" || flag == "noexec" => list.push(flag.clone()),
-            other => return Err(config_error("tmpfs", format!("invalid option: {:?}", other.join("=")))),
+        let text = option.join("=");
+        if option.len() > 2 || !is_tmpfs_option(&text) {
+            return Err(config_error("tmpfs", format!("invalid option: {text:?}")));
         }
+        list.push(text);
     }
     Ok(list)
 }
@@ -442,7 +445,19 @@ fn from_tmpfs(path: &str, options: &str) -> Result<MountSpec> {
         _ => check_destination(MountKind::Tmpfs, path)?,
     };
     let list: Vec<String> = options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
-    let flags = [
+    if let Some(wrong) = list.iter().find(|option| !is_tmpfs_option(option)) {
+        return Err(Error::invalid(format!("invalid tmpfs option [{wrong:?}]")));
+    }
+    let mut mount = MountSpec::new(MountKind::Tmpfs, "", &destination);
+    mount.read_only = list.iter().any(|option| option == "ro");
+    mount.tmpfs = list;
+    mount.hidden = true;
+    Ok(mount)
+}
+
+/// What `--tmpfs` and the API take, with Docker's list.
+fn is_tmpfs_option(option: &str) -> bool {
+    const FLAGS: [&str; 30] = [
         "ro",
         "rw",
         "exec",
@@ -474,38 +489,37 @@ fn from_tmpfs(path: &str, options: &str) -> Result<MountSpec> {
         "runbindable",
         "defaults",
     ];
-    let keys = ["mode", "uid", "gid", "size", "nr_inodes", "nr_blocks", "mpol"];
-    for option in &list {
-        let known = match option.split_once('=') {
-            None => flags.contains(&option.as_str()),
-            Some((key, value)) => keys.contains(&key) && !value.contains(['\n', '\0']),
-        };
-        if !known {
-            return Err(Error::invalid(format!("invalid tmpfs option [{option:?}]")));
-        }
+    const KEYS: [&str; 7] = ["mode", "uid", "gid", "size", "nr_inodes", "nr_blocks", "mpol"];
+    match option.split_once('=') {
+        None => FLAGS.contains(&option),
+        Some((key, value)) => KEYS.contains(&key) && !value.contains(['\n', '\0', ',']),
     }
-    let mut mount = MountSpec::new(MountKind::Tmpfs, "", &destination);
-    mount.read_only = list.iter().any(|option| option == "ro");
-    mount.tmpfs = list;
-    mount.hidden = true;
-    Ok(mount)
 }
 
-/// The mounts that another container's lend, with the mode of `--volumes-from name:mode`.
-pub fn from_other(mounts: &[MountSpec], mode: &str) -> Result<Vec<MountSpec>> {
+/// `--volumes-from name[:mode]`: the name, and whether what it lends is not to be written.
+pub fn parse_volumes_from(text: &str) -> Result<(&str, bool)> {
+    if text.is_empty() {
+        return Err(Error::invalid("volumes-from specification cannot be an empty string"));
+    }
+    let (name, mode) = text.split_once(':').unwrap_or((text, ""));
     let flags = parse_mode(mode).filter(|flags| flags.propagation.is_none() && !flags.no_copy);
     let Some(flags) = flags else {
         return Err(Error::invalid(format!("invalid mode: {mode}")));
     };
+    if name.is_empty() {
+        return Err(Error::invalid("invalid name or ID supplied: \"\""));
+    }
+    Ok((name, flags.read_only))
+}
+
+/// The mounts that another container lends.
+pub fn lent(mounts: &[MountSpec], read_only: bool) -> impl Iterator<Item = MountSpec> {
     let lent = mounts.iter().filter(|mount| !mount.hidden && mount.kind != MountKind::Tmpfs);
-    Ok(lent
-        .cloned()
-        .map(|mut mount| {
-            mount.read_only |= flags.read_only;
-            mount.mode = String::new();
-            mount
-        })
-        .collect())
+    lent.cloned().map(move |mut mount| {
+        mount.read_only |= read_only;
+        mount.mode = String::new();
+        mount
+    })
 }
 
 #[cfg(test)]
@@ -547,6 +561,27 @@ mod tests {
         let mounts = plan(&config, &host, Vec::new()).unwrap();
         let paths: Vec<_> = mounts.iter().map(|mount| (mount.kind, mount.destination.as_str())).collect();
         assert_eq!(paths, [(MountKind::Bind, "/data"), (MountKind::Volume, "/etc/x")]);
+    }
+
+    #[test]
+    fn a_tmpfs_has_the_options_of_both_ways() {
+        let options = |options: &[&[&str]]| TmpfsOptions {
+            size_bytes: 5,
+            mode: 0o1770,
+            options: Some(
+                options.iter().map(|words| words.iter().map(|w| (*w).to_owned()).collect()).collect(),
+            ),
+        };
+        assert_eq!(
+            tmpfs_details(Some(&options(&[&["exec"], &["uid", "7"], &["nr_inodes", "9"]]))).unwrap(),
+            ["mode=1770", "size=5", "exec", "uid=7", "nr_inodes=9"]
+        );
+        for bad in [&["what"][..], &["uid"], &["uid", "1,mode=777"], &["uid", "1", "2"], &["exec", "1"]] {
+            let error = tmpfs_details(Some(&options(&[bad]))).unwrap_err().to_string();
+            assert!(error.starts_with("invalid mount config for type \"tmpfs\": invalid option"), "{error}");
+        }
+        assert_eq!(from_tmpfs("/t", "uid=5,exec").unwrap().tmpfs, ["uid=5", "exec"]);
+        assert_eq!(from_tmpfs("/t", "a=b").unwrap_err().to_string(), "invalid tmpfs option [\"a=b\"]");
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn set_alone(mount: &mut Mount, field: &str) -> Result<(), String> {
         "readonly" | "ro" => mount.read_only = true,
         "volume-nocopy" => volume(mount).no_copy = true,
         "bind-nonrecursive" => mount.bind_options.get_or_insert_default().non_recursive = true,
+        "bind-create-src" => mount.bind_options.get_or_insert_default().create_mountpoint = true,
         "idmap" => mount.bind_options.get_or_insert_default().id_map = Some(String::new()),
         _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
     }
@@ -48,6 +49,7 @@ fn set(mount: &mut Mount, key: &str, value: &str, field: &str) -> Result<(), Str
         "consistency" => mount.consistency = value.to_lowercase(),
         "bind-propagation" => mount.bind_options.get_or_insert_default().propagation = value.to_lowercase(),
         "bind-nonrecursive" => mount.bind_options.get_or_insert_default().non_recursive = boolean()?,
+        "bind-create-src" => mount.bind_options.get_or_insert_default().create_mountpoint = boolean()?,
         "bind-recursive" => set_recursive(mount.bind_options.get_or_insert_default(), value)?,
         "idmap" => mount.bind_options.get_or_insert_default().id_map = Some(value.to_owned()),
         "volume-subpath" => volume(mount).subpath = value.to_owned(),
@@ -152,6 +154,12 @@ mod tests {
         let volume = mount.volume_options.unwrap();
         assert_eq!(volume.driver_config.unwrap().options["o"], "a,b");
         assert_eq!(volume.labels["x"], "");
+        for (word, made) in
+            [("bind-create-src", true), ("bind-create-src=1", true), ("bind-create-src=false", false)]
+        {
+            let mount = parse(&format!("type=bind,src=/a,dst=/b,{word}")).unwrap();
+            assert_eq!(mount.bind_options.unwrap().create_mountpoint, made);
+        }
         let mount = parse("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1770").unwrap();
         assert_eq!(mount.tmpfs_options.unwrap().mode, 0o1770);
     }
