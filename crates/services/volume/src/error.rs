@@ -24,14 +24,9 @@ pub enum Error {
     /// A name of one character.
     #[error("create {0}: volume name is too short, names should be at least two alphanumeric characters")]
     ShortName(String),
-    /// A volume of that name with another driver or other options is there.
-    #[error("create {name}: a volume by this name exists with {different}")]
-    Exists {
-        /// The name.
-        name: String,
-        /// What differs.
-        different: &'static str,
-    },
+    /// A volume of that name is there.
+    #[error("create {0}: a volume by this name exists with files of its own")]
+    Exists(String),
     /// Containers use the volume.
     #[error("{act} {name}: volume is in use - [{}]", users.join(", "))]
     InUse {
@@ -136,7 +131,7 @@ impl HasKind for Error {
             | Self::Options { .. }
             | Self::Filter(_)
             | Self::FilterValue { .. } => Kind::InvalidParameter,
-            Self::Exists { .. } | Self::InUse { .. } | Self::Refused(_) => Kind::Conflict,
+            Self::Exists(_) | Self::InUse { .. } | Self::Refused(_) => Kind::Conflict,
             _ => Kind::Internal,
         }
     }

@@ -120,8 +120,8 @@ impl Volumes {
         Ok(volumes)
     }
 
-    /// Creates a volume, or gives the one of that name if it has the same options. Without a name it gets a random
-    /// one and the label of anonymous volumes.
+    /// Creates a volume, or gives the one of that name as it is. Without a name it gets a random one and the label of
+    /// anonymous volumes.
     pub fn create(&self, options: VolumeCreateOptions) -> Result<Volume> {
         let _uses = self.uses();
         self.create_locked(options)
@@ -139,10 +139,7 @@ impl Volumes {
             return Err(Error::Driver { name, driver: options.driver });
         }
         if let Some(record) = self.inner.table.get(&name)? {
-            // Docker compares options only where they are given.
-            if !options.driver_opts.is_empty() && options.driver_opts != record.options {
-                return Err(Error::Exists { name, different: "different options" });
-            }
+            // Whatever labels and options it was to have, as Docker has it.
             return Ok(self.volume(&record));
         }
         local::check_options(&name, &options.driver_opts)?;

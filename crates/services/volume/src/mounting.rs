@@ -91,10 +91,11 @@ pub(crate) fn is_mounted(data: &Path) -> bool {
 /// Mounts a volume at its directory, in the calling thread's mount namespace; Docker's words when it can't.
 pub(crate) fn mount(record: &Record, data: &Path) -> Result<()> {
     let option = |key: &str| record.options.get(key).map_or("", String::as_str);
-    let (device, fstype) = (option("device"), option("type"));
     let failed =
         |reason: String| Error::Mount { path: data.into(), reason: hide_password(option("o"), &reason) };
-    let options = parse(&with_address(fstype, option("o")).map_err(failed)?);
+    let fstype = option("type");
+    let (device, options) = by_number(fstype, option("device"), option("o"), look_up).map_err(failed)?;
+    let (device, options) = (device.as_str(), parse(&options));
     let shown = || {
         let flags = if options.bind { options.flags | MountFlags::BIND } else { options.flags };
         let mut text = format!("failed to mount local volume: mount {device}:{}", data.display());
@@ -140,25 +141,39 @@ pub(crate) fn unmount(data: &Path) {
     }
 }
 
-/// The kernel wants a network file system's server by number.
-fn with_address(fstype: &str, options: &str) -> Result<String, String> {
-    let address = options.split(',').find_map(|word| word.strip_prefix("addr="));
-    let Some(name) = address.filter(|_| matches!(fstype, "nfs" | "nfs4" | "cifs")) else {
-        return Ok(options.to_owned());
-    };
-    if name.parse::<IpAddr>().is_ok() {
-        return Ok(options.to_owned());
+/// Device and options with a network file system's server by number, as the kernel wants it: `addr` of the options, or
+/// where cifs has none, the server in `//server/share`.
+fn by_number(
+    fstype: &str,
+    device: &str,
+    options: &str,
+    look_up: impl Fn(&str) -> Result<IpAddr, String>,
+) -> Result<(String, String), String> {
+    let same = (device.to_owned(), options.to_owned());
+    if !matches!(fstype, "nfs" | "nfs4" | "cifs") {
+        return Ok(same);
     }
-    let found = (name, 0).to_socket_addrs().map(|mut found| found.next());
-    match found {
-        Ok(Some(found)) => Ok(options.replacen(&format!("addr={name}"), &format!("addr={}", found.ip()), 1)),
-        Ok(None) => {
-            Err(format!("error resolving passed in network volume address: lookup {name}: no such host"))
+    let is_name = |text: &str| !text.is_empty() && text.parse::<IpAddr>().is_err();
+    if let Some(name) = options.split(',').find_map(|word| word.strip_prefix("addr=")) {
+        if !is_name(name) {
+            return Ok(same);
         }
-        Err(error) => {
-            Err(format!("error resolving passed in network volume address: lookup {name}: {error}"))
-        }
+        let number = look_up(name)?;
+        return Ok((same.0, options.replacen(&format!("addr={name}"), &format!("addr={number}"), 1)));
     }
+    let server =
+        device.strip_prefix("//").filter(|_| fstype == "cifs").and_then(|rest| rest.split('/').next());
+    match server.filter(|name| is_name(name)) {
+        Some(name) => Ok((device.replacen(name, &look_up(name)?.to_string(), 1), same.1)),
+        None => Ok(same),
+    }
+}
+
+fn look_up(name: &str) -> Result<IpAddr, String> {
+    let failed =
+        |why: String| format!("error resolving passed in network volume address: lookup {name}: {why}");
+    let mut found = (name, 0).to_socket_addrs().map_err(|error| failed(error.to_string()))?;
+    found.next().map(|found| found.ip()).ok_or_else(|| failed("no such host".into()))
 }
 
 fn hide_password(options: &str, text: &str) -> String {
@@ -193,10 +208,35 @@ mod tests {
 
     #[test]
     fn a_servers_name_becomes_its_number_and_passwords_are_not_told() {
-        let found = with_address("nfs", "rw,addr=localhost").unwrap();
-        assert!(found.strip_prefix("rw,addr=").unwrap().parse::<IpAddr>().unwrap().is_loopback());
-        assert_eq!(with_address("nfs", "addr=1.2.3.4,rw").unwrap(), "addr=1.2.3.4,rw");
-        assert_eq!(with_address("ext4", "addr=x").unwrap(), "addr=x");
+        let numbers = |name: &str| match name {
+            "server" => Ok(IpAddr::from([10, 0, 0, 7])),
+            "six" => Ok("fd00::7".parse().unwrap()),
+            other => Err(format!("no {other}")),
+        };
+        for (fstype, device, options, expected) in [
+            ("nfs", ":/srv", "addr=server,rw,nfsvers=4", (":/srv", "addr=10.0.0.7,rw,nfsvers=4")),
+            ("nfs4", ":/srv", "rw,addr=six,nolock", (":/srv", "rw,addr=fd00::7,nolock")),
+            ("nfs", "server:/srv", "addr=1.2.3.4,rw", ("server:/srv", "addr=1.2.3.4,rw")),
+            ("nfs", "server:/srv", "addr=::1", ("server:/srv", "addr=::1")),
+            (
+                "cifs",
+                "//server/share",
+                "addr=server,username=a",
+                ("//server/share", "addr=10.0.0.7,username=a"),
+            ),
+            ("cifs", "//server/server", "username=a", ("//10.0.0.7/server", "username=a")),
+            ("cifs", "//10.0.0.1/share", "", ("//10.0.0.1/share", "")),
+            ("ext4", "/dev/x", "addr=nobody", ("/dev/x", "addr=nobody")),
+        ] {
+            let made = by_number(fstype, device, options, numbers).unwrap();
+            assert_eq!((made.0.as_str(), made.1.as_str()), expected);
+        }
+        assert_eq!(by_number("nfs", ":/x", "addr=nobody", numbers).unwrap_err(), "no nobody");
+        assert!(look_up("localhost").unwrap().is_loopback());
+        // What the kernel gets of an NFS volume: its own flags apart, the rest as text.
+        let options = parse("addr=10.0.0.7,ro,noatime,nfsvers=4.2,soft,timeo=10");
+        assert_eq!(options.flags, MountFlags::RDONLY | MountFlags::NOATIME);
+        assert_eq!(options.data, "addr=10.0.0.7,nfsvers=4.2,soft,timeo=10");
         assert_eq!(
             hide_password("username=a,password=secret", "data: password=secret: no"),
             "data: password=********: no"

@@ -135,7 +135,7 @@ impl Volumes {
         let _held = self.hold(from, "clone")?;
         let source = self.record(from)?;
         if self.record(to).is_ok() {
-            return Err(Error::Exists { name: to.into(), different: "files of its own" });
+            return Err(Error::Exists(to.into()));
         }
         let labels: Map<String> = source
             .labels
@@ -186,7 +186,7 @@ impl Volumes {
             });
         }
         if self.record(to).is_ok() {
-            return Err(Error::Exists { name: to.into(), different: "files of its own" });
+            return Err(Error::Exists(to.into()));
         }
         let mut labels = record.labels.clone();
         labels.remove(crate::ANONYMOUS_LABEL);
