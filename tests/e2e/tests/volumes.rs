@@ -1,6 +1,6 @@
 //! Volumes and mounts through both clients, or through Hull's where the stock one has no word for it.
 
-use hull_e2e::{Client, World, with_each_client};
+use hull_e2e::{Client, World, eventually, with_each_client};
 
 #[test]
 fn volumes_are_shared_and_in_parts() {
@@ -193,6 +193,57 @@ fn volumes_are_exported_imported_cloned_and_renamed() {
         world.socket().display()
     ));
     assert!(update.stdout.contains("volume update only valid for cluster volumes, but swarm is unavailable"));
+    world.stop();
+}
+
+/// A database that writes before it answers: its volume survives kills of it and of the daemon, is exported while it is
+/// written, and starts elsewhere.
+#[test]
+fn a_database_survives_with_its_volume() {
+    let world = World::start();
+    let hull = |words: &[&str]| world.hull(words).ok();
+    let start = |name: &str, volume: &str| {
+        let volume = format!("{volume}:/data");
+        hull(&[
+            "run",
+            "-d",
+            "--name",
+            name,
+            "-v",
+            &volume,
+            "redis",
+            "redis-server",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--dir",
+            "/data",
+        ]);
+    };
+    let ask = |name: &str, words: &[&str]| world.hull(&[&["exec", name, "redis-cli"], words].concat());
+    let answers = |name: &str| {
+        eventually("redis answers", 60, || (ask(name, &["ping"]).stdout == "PONG\n").then_some(()));
+    };
+    start("db", "store");
+    answers("db");
+    assert_eq!(ask("db", &["set", "first", "1"]).ok(), "OK");
+    hull(&["kill", "-s", "KILL", "db"]);
+    hull(&["start", "db"]);
+    answers("db");
+    assert_eq!(ask("db", &["get", "first"]).ok(), "1");
+    world.kill_daemon();
+    world.start_daemon();
+    assert_eq!(ask("db", &["set", "second", "2"]).ok(), "OK");
+    // It goes on writing while its files are read.
+    hull(&["exec", "-d", "db", "sh", "-c", "while redis-cli incr number; do :; done"]);
+    eventually("it is written", 60, || (ask("db", &["get", "number"]).stdout.trim() != "").then_some(()));
+    let file = world.directory().join("store.tar");
+    hull(&["volume", "export", "-o", file.to_str().unwrap(), "store"]);
+    hull(&["volume", "import", "elsewhere", file.to_str().unwrap()]);
+    start("other", "elsewhere");
+    answers("other");
+    assert_eq!(ask("other", &["mget", "first", "second"]).ok(), "1\n2");
     world.stop();
 }
 

@@ -5,6 +5,7 @@ use hull_errors::{HasKind, Kind};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub(crate) fn copy_up(name: &str, data: &Path, rootfs: BorrowedFd<'_>, path: &Path) -> Result<()> {
@@ -18,7 +19,13 @@ pub(crate) fn copy_up(name: &str, data: &Path, rootfs: BorrowedFd<'_>, path: &Pa
         Ok(_) => Ok(()),
         // The image has nothing there.
         Err(error) if error.kind() == Kind::NotFound && error.errno() == Some(NOT_THERE) => Ok(()),
-        Err(source) => Err(Error::CopyUp { name: name.into(), path: path.into(), source }),
+        Err(source) => {
+            // Half of it would pass for the volume's own files the next time.
+            for entry in std::fs::read_dir(data).map_err(failed("read", data))?.flatten() {
+                let _ = hull_archive::remove_tree(to.as_fd(), entry.file_name().as_bytes());
+            }
+            Err(Error::CopyUp { name: name.into(), path: path.into(), source })
+        }
     }
 }
 

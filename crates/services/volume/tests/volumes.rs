@@ -342,6 +342,28 @@ fn what_is_mounted_travels_too() {
     });
 }
 
+/// A volume that an image does not fit into has nothing of it: the next container's would be half of it.
+#[test]
+fn half_an_images_files_do_not_stay() {
+    alone(|scene| {
+        let image = scene.directory.path().join("image");
+        std::fs::create_dir_all(image.join("a")).unwrap();
+        std::fs::write(image.join("a/large"), vec![1; 3 << 20]).unwrap();
+        std::fs::write(image.join("small"), "x").unwrap();
+        // A device of its own that keeps what is in it: a directory on a small file system.
+        let small = scene.directory.path().join("small");
+        std::fs::create_dir(&small).unwrap();
+        let flags = hull_sys::rustix::mount::MountFlags::empty();
+        hull_sys::rustix::mount::mount("none", &small, "tmpfs", flags, Some(c"size=1m")).unwrap();
+        let bound = [("type", "none"), ("device", small.to_str().unwrap()), ("o", "bind")];
+        scene.volumes.create(with_options("bound", &bound)).unwrap();
+        let tree = File::open(&image).unwrap();
+        let error = scene.volumes.copy_up("bound", tree.as_fd(), Path::new("/")).unwrap_err();
+        assert!(error.to_string().contains("No space left"), "{error}");
+        assert_eq!(std::fs::read_dir(&small).unwrap().count(), 0);
+    });
+}
+
 #[test]
 fn a_size_is_refused_where_the_file_system_has_no_quotas() {
     alone(|scene| {
@@ -414,6 +436,7 @@ fn a_size_holds_for_containers_and_for_the_daemon() {
     std::fs::write(image.join("large"), mega.repeat(6)).unwrap();
     volumes.create(with_options("small", &[("size", "4m")])).unwrap();
     assert!(volumes.copy_up("small", File::open(&image).unwrap().as_fd(), Path::new("/")).is_err());
+    assert_eq!(std::fs::read_dir(place("small")).unwrap().count(), 0, "nothing of what did not fit stays");
     // A clone has the limit, and a project of its own; a name changes neither.
     let twin = place(&volumes.copy("two", "twin").unwrap().name);
     assert_eq!(volumes.get("twin").unwrap().options, Some(map(&[("size", "4m")])));
