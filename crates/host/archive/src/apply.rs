@@ -43,7 +43,7 @@ pub struct Applied {
     /// How many entries the archive had.
     pub entries: u64,
     /// Directories that no entry describes, made as parents with 0755 of root; relative, the root itself is the
-    /// empty path. Those that a lower layer has should get its attributes.
+    /// empty path, with the time of the archive's first entry. Those that a lower layer has should get its attributes.
     pub implied: Vec<PathBuf>,
 }
 
@@ -59,8 +59,10 @@ pub fn apply<R: Read>(reader: R, root: &Path, options: &ApplyOptions) -> Result<
     let mut extractor = Extractor::new(directory.as_fd(), Vec::new(), base, Use::Layer);
     let mut archive = Archive::new(reader);
     let (mut entries, mut bytes) = (0, 0_u64);
+    let mut first = None;
     while let Some(entry) = archive.next_entry()? {
         entries += 1;
+        first.get_or_insert(entry.mtime);
         bytes = bytes.saturating_add(entry.size);
         if entries > options.max_entries {
             return Err(Error::TooMuch { what: "entries", allowed: options.max_entries });
@@ -77,7 +79,7 @@ pub fn apply<R: Read>(reader: R, root: &Path, options: &ApplyOptions) -> Result<
         }
     }
     archive.drain()?;
-    let (size, implied) = extractor.finish()?;
+    let (size, implied) = extractor.finish(first)?;
     let implied = implied.into_iter().map(|path| PathBuf::from(OsString::from_vec(path))).collect();
     Ok(Applied { size, entries, implied })
 }

@@ -89,9 +89,15 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    /// Sets what had to wait: directories' times and set-group-id bits.
-    pub fn finish(mut self) -> Result<(u64, BTreeSet<Vec<u8>>)> {
-        let late = std::mem::take(&mut self.late);
+    /// Sets what had to wait: directories' times and set-group-id bits. `implied` is the time of those that no entry
+    /// describes.
+    pub fn finish(mut self, implied: Option<Time>) -> Result<(u64, BTreeSet<Vec<u8>>)> {
+        let mut late = std::mem::take(&mut self.late);
+        if let Some(mtime) = implied {
+            late.extend(
+                self.implied.iter().map(|path| (path.clone(), Late { mtime, atime: None, mode: None })),
+            );
+        }
         for (path, Late { mtime, atime, mode }) in late {
             let times = tree::timestamps(mtime, atime);
             if path.is_empty() {

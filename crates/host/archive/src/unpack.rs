@@ -44,6 +44,6 @@ pub fn unpack<R: Read>(root: BorrowedFd<'_>, dest: &Path, reader: R, options: &U
         extractor.member(&mut archive, &entry, &path)?;
     }
     archive.drain()?;
-    extractor.finish()?;
+    extractor.finish(None)?;
     Ok(())
 }

@@ -95,6 +95,16 @@ fn whiteouts_and_opaque_directories_in_any_order() {
     assert!(!at(".wh..wh.plnk").exists());
     let implied: Vec<PathBuf> = ["", "deep", "etc", "var"].iter().map(PathBuf::from).collect();
     assert_eq!(applied.implied, implied);
+    // Whenever it is unpacked, they are as old.
+    for path in &implied {
+        assert_eq!(directory.path().join(path).symlink_metadata().unwrap().mtime(), first_time(&tar));
+    }
+}
+
+/// The time of an archive's first entry.
+fn first_time(tar: &[u8]) -> i64 {
+    let entry = hull_archive::Archive::new(tar).next_entry().unwrap().unwrap();
+    entry.mtime.seconds
 }
 
 #[test]

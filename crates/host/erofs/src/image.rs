@@ -24,7 +24,7 @@ impl Builder {
     /// Writes the image of what was taken in, from a tar of `length` bytes.
     pub fn write(mut self, length: u64, to: &mut (impl Write + Seek)) -> Result<Summary> {
         let time = layout::common_time(&self);
-        let implied = self.settle(time);
+        let implied = self.settle();
         for node in self.nodes.iter().filter(|node| node.names > 0) {
             self.attributes.used(node.attributes);
         }

@@ -117,6 +117,8 @@ pub struct Builder {
     /// Sizes of files and links.
     pub(crate) size: u64,
     pub(crate) entries: u64,
+    /// The time of the first entry, which directories have that none describes: as `hull_archive::apply` has it.
+    first: Option<Time>,
     limits: Limits,
     held: usize,
     /// Where what was expanded into the image ends.
@@ -140,6 +142,7 @@ impl Builder {
             attributes: Attributes::default(),
             size: 0,
             entries: 0,
+            first: None,
             limits,
             held: 0,
             expanded: format::INODES,
@@ -175,6 +178,7 @@ impl Builder {
     /// Takes an entry in.
     pub fn add(&mut self, entry: &Entry, place: Contents) -> Result<()> {
         self.entries += 1;
+        self.first.get_or_insert(entry.mtime);
         let path = clean_name(&entry.name)?;
         match layer_mark(&path)? {
             Mark::None => self.member(entry, &path, place),
@@ -418,7 +422,7 @@ impl Builder {
 
     /// Settles what is known only at the end: attributes of covered and opaque directories. Gives the paths of the
     /// directories that no entry describes.
-    pub(crate) fn settle(&mut self, time: Time) -> Vec<PathBuf> {
+    pub(crate) fn settle(&mut self) -> Vec<PathBuf> {
         use std::os::unix::ffi::OsStringExt;
         let mut implied = Vec::new();
         let mut todo = vec![(ROOT, Vec::new())];
@@ -435,7 +439,7 @@ impl Builder {
                 if let Some((mode, uid, gid, set)) = self.covered.get(&path) {
                     (node.mode, node.uid, node.gid, node.attributes) = (0o040_000 | mode, *uid, *gid, *set);
                 }
-                node.mtime = time;
+                node.mtime = self.first.unwrap_or_default();
                 implied.push(path);
             }
             if node.opaque {

@@ -57,7 +57,11 @@ impl Scene {
         let whiteouts =
             wanted.iter().filter(|(_, text)| text.starts_with("20000 ") && text.contains("device 0 "));
         let whiteouts: Vec<PathBuf> = whiteouts.map(|(path, _)| path.clone()).collect();
-        for path in imaged.implied.iter().chain(&applied.implied).chain(&whiteouts) {
+        // Nor of a directory that only one of them takes for implied: an entry for it was taken back.
+        let (ours, theirs) = (&imaged.implied, &applied.implied);
+        let odd = ours.iter().filter(|path| !theirs.contains(path));
+        let odd = odd.chain(theirs.iter().filter(|path| !ours.contains(path)));
+        for path in odd.chain(&whiteouts) {
             for facts in [&mut wanted, &mut found] {
                 let Some(text) = facts.get_mut(path).filter(|text| text.contains(" at ")) else { continue };
                 let (before, rest) = text.split_once(" at ").unwrap();
