@@ -92,6 +92,8 @@ pub struct Config {
     pub init: bool,
     pub no_new_privileges: bool,
     pub seccomp_profile: Option<PathBuf>,
+    /// Where devices are described that are asked for by name.
+    pub cdi_spec_dirs: Vec<PathBuf>,
     /// The most bytes that the build cache may take.
     pub build_cache_limit: u64,
 }
@@ -183,6 +185,7 @@ impl Config {
                 .optional("seccomp-profile")?
                 .filter(|name| name != "builtin")
                 .map(PathBuf::from),
+            cdi_spec_dirs: cdi_spec_dirs(read.list("cdi-spec-dirs")?),
             build_cache_limit: build_cache_limit(&read)?,
             storage_driver: storage_driver(read.optional("storage-driver")?)?,
             data_root,
@@ -273,6 +276,13 @@ fn tls(read: &Reader<'_>) -> Result<Option<TlsFiles>, SettingsError> {
         certificate: read.path("tlscert", "/etc/hull/cert.pem")?,
         key: read.path("tlskey", "/etc/hull/key.pem")?,
     }))
+}
+
+fn cdi_spec_dirs(given: Vec<String>) -> Vec<PathBuf> {
+    match given.is_empty() {
+        true => ["/etc/cdi", "/var/run/cdi"].map(PathBuf::from).to_vec(),
+        false => given.into_iter().map(PathBuf::from).collect(),
+    }
 }
 
 fn labels(labels: Vec<String>) -> Result<Vec<String>, SettingsError> {

@@ -187,7 +187,9 @@ fn info(config: &Config, id: String, driver: &str, host: &Host) -> SystemInfo {
         init_commit: version,
         security_options: security_options(config),
         default_address_pools: pools(config),
-        cdi_spec_dirs: Some(Vec::new()),
+        cdi_spec_dirs: Some(
+            config.cdi_spec_dirs.iter().map(|directory| directory.display().to_string()).collect(),
+        ),
         warnings: Some(warnings(config, cgroups, forwarding)),
         ..SystemInfo::default()
     }

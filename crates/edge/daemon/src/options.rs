@@ -85,7 +85,7 @@ pub const SETTINGS: &[Setting] = &[
         Missing,
         "In bridge networks, accept packets with this firewall mark/mask",
     ),
-    named("cdi-spec-dir", "cdi-spec-dirs", List, Moot, "CDI specification directories to use"),
+    named("cdi-spec-dir", "cdi-spec-dirs", List, Full, "CDI specification directories to use"),
     one("cgroup-parent", Text, Full, "Set parent cgroup for all containers"),
     named("config-file", "", Text, Full, "Daemon configuration file (default \"/etc/hull/daemon.json\")"),
     one("containerd", Text, Moot, "containerd grpc address"),

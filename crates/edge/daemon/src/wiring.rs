@@ -162,6 +162,7 @@ fn containers_config(config: &Config, runtime_binary: PathBuf) -> ContainersConf
         default_cgroupns_mode: config.default_cgroupns_mode.clone(),
         no_new_privileges: config.no_new_privileges,
         seccomp_profile: config.seccomp_profile.clone(),
+        cdi_spec_dirs: config.cdi_spec_dirs.clone(),
         ..ContainersConfig::default()
     }
 }

@@ -53,6 +53,8 @@ pub struct ContainersConfig {
     pub no_new_privileges: bool,
     /// A seccomp profile in place of the built-in default; the word `unconfined` means none.
     pub seccomp_profile: Option<PathBuf>,
+    /// Where devices are described that are asked for by name.
+    pub cdi_spec_dirs: Vec<PathBuf>,
 }
 
 impl Default for ContainersConfig {
@@ -74,6 +76,7 @@ impl Default for ContainersConfig {
             default_cgroupns_mode: String::new(),
             no_new_privileges: false,
             seccomp_profile: None,
+            cdi_spec_dirs: ["/etc/cdi", "/var/run/cdi"].map(PathBuf::from).to_vec(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::options::{
 use crate::record::Phase;
 use crate::supervisor::{PendingAttach, Request};
 use crate::wait::WaitHandle;
-use crate::{boot, commit, create, exec, inspect, list, logs, stats, top, tree};
+use crate::{boot, cdi, commit, create, exec, inspect, list, logs, stats, top, tree};
 use bytes::Bytes;
 use hull_api_types::{
     ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerPathStat, ContainerStats,
@@ -28,6 +28,7 @@ use hull_snapshot::Snapshotter;
 use hull_store::Store;
 use hull_types::{Platform, signal};
 use hull_volume::Volumes;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -70,6 +71,11 @@ impl Containers {
         let engine = Arc::new(Engine::new(config, store, images, snapshotter, networks, volumes, events));
         boot::boot(&engine).await?;
         Ok(Self { engine })
+    }
+
+    /// The devices that can be asked for by name.
+    pub fn named_devices(&self) -> BTreeMap<String, cdi::Device> {
+        cdi::devices(&self.engine.config.cdi_spec_dirs)
     }
 
     /// Creates a container, which does not run yet.

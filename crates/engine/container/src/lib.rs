@@ -33,6 +33,7 @@
 mod attach_stream;
 mod boot;
 pub mod bundle;
+pub mod cdi;
 mod commit;
 mod config;
 mod containers;

@@ -1,5 +1,6 @@
 //! What this machine is: processors, capabilities, devices. The only place that looks.
 
+use crate::cdi;
 use crate::error::{Error, Result};
 use crate::spec::{CAPABILITIES, Host};
 use hull_api_types::{DeviceMapping, HostConfig};
@@ -74,10 +75,12 @@ fn thermal_throttle() -> Vec<String> {
 pub(crate) struct Devices {
     pub nodes: Vec<oci::Device>,
     pub rules: Vec<oci::DeviceCgroup>,
+    /// What those asked for by name change.
+    pub edits: cdi::Edits,
 }
 
 /// The devices that a container asks for.
-pub(crate) fn devices(host: &HostConfig) -> Result<Devices> {
+pub(crate) fn devices(host: &HostConfig, cdi_spec_dirs: &[PathBuf]) -> Result<Devices> {
     let mut found = Devices::default();
     if host.privileged {
         // Rules are not needed: a privileged container may use all.
@@ -89,13 +92,17 @@ pub(crate) fn devices(host: &HostConfig) -> Result<Devices> {
     for mapping in host.resources.devices.iter().flatten() {
         add_mapping(&mut found, mapping)?;
     }
-    if let Some(request) = host.resources.device_requests.iter().flatten().next() {
+    let requests = || host.resources.device_requests.iter().flatten();
+    if let Some(request) = requests().find(|request| request.driver != "cdi") {
         return Err(Error::invalid(format!(
             "could not select device driver {:?} with capabilities: {:?}",
             request.driver,
             request.capabilities.clone().unwrap_or_default()
         )));
     }
+    let names: Vec<String> =
+        requests().flat_map(|request| request.device_ids.iter().flatten()).cloned().collect();
+    found.edits = cdi::edits(cdi_spec_dirs, &names)?;
     for text in host.resources.device_cgroup_rules.iter().flatten() {
         found.rules.extend(crate::bundle::parse_device_rule(text));
     }
@@ -234,7 +241,7 @@ mod tests {
         let mut host = HostConfig::default();
         host.resources.devices =
             Some(vec![DeviceMapping { path_on_host: "/dev/nope".into(), ..Default::default() }]);
-        let text = devices(&host).err().unwrap().to_string();
+        let text = devices(&host, &[]).err().unwrap().to_string();
         assert!(
             text.starts_with("error gathering device information while adding custom device \"/dev/nope\"")
         );

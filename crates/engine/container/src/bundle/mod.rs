@@ -17,6 +17,7 @@ pub use namespaces::{Join, NamespacePlan};
 pub use process::{environment, exec_process};
 pub use resources::{BlockDevices, resources};
 
+use crate::cdi;
 use crate::record::ContainerSpec;
 use crate::spec::SecurityOptions;
 use crate::user::User;
@@ -63,6 +64,8 @@ pub struct Resolved {
     pub devices: Vec<oci::Device>,
     /// Rules for them.
     pub device_rules: Vec<oci::DeviceCgroup>,
+    /// What devices change that were asked for by name.
+    pub device_edits: cdi::Edits,
     /// Numbers of the block devices that limits name.
     pub block_devices: BlockDevices,
     /// The system call filter.
@@ -91,7 +94,7 @@ pub struct Resolved {
 pub fn oci_spec(spec: &ContainerSpec, resolved: &Resolved) -> oci::Spec {
     let host = &spec.host_config;
     let own_uts = host.uts_mode != "host";
-    oci::Spec {
+    let mut document = oci::Spec {
         oci_version: oci::VERSION.into(),
         process: Some(process::first_process(spec, resolved)),
         root: Some(oci::Root { path: "rootfs".into(), readonly: host.readonly_rootfs }),
@@ -101,7 +104,9 @@ pub fn oci_spec(spec: &ContainerSpec, resolved: &Resolved) -> oci::Spec {
         hooks: None,
         annotations: host.annotations.clone().unwrap_or_default(),
         linux: Some(linux(spec, resolved)),
-    }
+    };
+    resolved.device_edits.apply(&mut document);
+    document
 }
 
 fn linux(spec: &ContainerSpec, resolved: &Resolved) -> oci::Linux {

@@ -329,6 +329,7 @@ fn resolved(
         shm: prepared.shm,
         devices: prepared.devices.nodes,
         device_rules: prepared.devices.rules,
+        device_edits: prepared.devices.edits,
         block_devices: prepared.block_devices,
         seccomp: prepared.seccomp.map(|filter| (*filter).clone()),
         security: prepared.security,
