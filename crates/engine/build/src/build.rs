@@ -10,7 +10,7 @@ use crate::progress::{Event, Progress, StepInfo};
 use crate::remote_cache::Imported;
 use crate::request::{BuildRequest, NamedContext};
 use crate::result::{Material, OWN_STEPS, Own, purl};
-use crate::stage::{self, State};
+use crate::stage::{self, Done, State};
 use crate::time;
 use crate::transfer::Layer;
 use hull_container::user::Accounts;
@@ -22,9 +22,9 @@ use hull_types::{ChainId, ImageRef, Lower, Platform, Rootfs};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedMutexGuard};
 
 /// A build under way.
 pub(crate) struct Build {
@@ -43,8 +43,17 @@ pub(crate) struct Build {
     /// What steps came to, by their keys.
     results: Mutex<BTreeMap<String, Option<Made>>>,
     materials: Mutex<BTreeSet<Material>>,
-    imported: OnceCell<Vec<Imported>>,
+    /// Whether a step had a network.
+    networked: AtomicBool,
+    imported: OnceCell<Vec<Arc<Imported>>>,
     next_step: AtomicUsize,
+}
+
+/// What the cache says of a step.
+pub(crate) enum Cached {
+    Here(Done),
+    /// It has nothing: the step is to be done. Others that want the same wait until the guard is dropped.
+    Missing(Option<OwnedMutexGuard<()>>),
 }
 
 /// A tree to copy from.
@@ -84,6 +93,7 @@ impl Build {
             keys: Mutex::default(),
             results: Mutex::default(),
             materials: Mutex::default(),
+            networked: AtomicBool::new(false),
             imported: OnceCell::new(),
             next_step,
         })
@@ -129,6 +139,10 @@ impl Build {
     }
 
     fn state_of(&self, image: Image, platform: Platform) -> State {
+        if let Some(top) = &image.top {
+            // Should the image be removed meanwhile, its layers stay; one that is gone by now is missed soon enough.
+            self.making.hold(top);
+        }
         let created = image.config.created.map_or(0, |created| created.seconds);
         let epoch = self.epoch.unwrap_or_else(|| created.max(time::EARLIEST));
         let mut config = image.config;
@@ -205,6 +219,16 @@ impl Build {
         lock(&self.materials).clone()
     }
 
+    /// Notes that a step has a network.
+    pub(crate) fn note_network(&self) {
+        self.networked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no step had a network.
+    pub(crate) fn is_hermetic(&self) -> bool {
+        !self.networked.load(Ordering::Relaxed)
+    }
+
     /// What the steps came to, by their keys.
     pub(crate) fn results(&self) -> BTreeMap<String, Option<Made>> {
         lock(&self.results).clone()
@@ -224,7 +248,7 @@ impl Build {
             match Imported::load(self, source).await {
                 Ok(imported) => {
                     own.say(&format!("{} steps", imported.len())).await;
-                    found.push(imported);
+                    found.push(Arc::new(imported));
                 }
                 Err(error) => {
                     tracing::warn!(%name, %error, "a build's cache could not be imported");
@@ -237,21 +261,18 @@ impl Build {
     }
 
     /// What an imported cache has under this key, as a layer upon `parent`.
-    fn imported_step(&self, key: &str, parent: Option<&ChainId>) -> Option<crate::stage::Done> {
+    async fn imported_step(self: &Arc<Self>, key: &str, parent: Option<&ChainId>) -> Option<Option<Made>> {
         for imported in self.imported.get()? {
             let Some(local) = imported.local_key(key) else { continue };
             if let Some(made) = self.kept_row(&local) {
                 lock(&self.keys).insert(local);
-                return Some(crate::stage::Done { made, cached: true });
+                return Some(made);
             }
-            let taking = imported.take(self, key, parent);
-            // The daemon's runtime has several threads: others go on meanwhile.
-            let taken = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(taking));
-            match taken {
+            match Imported::take(Arc::clone(imported), Arc::clone(self), key, parent.cloned()).await {
                 Ok(made) => {
                     self.builder.cache.put(&local, made.clone(), "imported");
                     lock(&self.keys).insert(local);
-                    return Some(crate::stage::Done { made, cached: true });
+                    return Some(made);
                 }
                 Err(error) => tracing::warn!(%error, "a cached step could not be imported"),
             }
@@ -259,7 +280,7 @@ impl Build {
         None
     }
 
-    /// A row of the cache whose layer is still here.
+    /// A row of the cache whose layer is still here, and stays until the build ends.
     fn kept_row(&self, key: &str) -> Option<Option<Made>> {
         let row = self.builder.cache.get(key)?;
         let gone = |made: &Made| self.making.kept(&made.chain, &made.diff_id).is_err();
@@ -312,9 +333,9 @@ impl Build {
 
     /// A context as a layer of its own, for who mounts it.
     async fn context_layer(self: &Arc<Self>, context: Context) -> Result<Option<ChainId>> {
-        let own = Arc::clone(self);
-        blocking(move || {
-            let state = State::scratch(own.target_platform(), own.epoch.unwrap_or(time::EARLIEST));
+        let state = State::scratch(self.target_platform(), self.epoch.unwrap_or(time::EARLIEST));
+        let epoch = state.epoch;
+        let layer = blocking(move || {
             let files: Arc<dyn Files> = Arc::new(context);
             let none = hull_dockerfile::Ignore::default();
             let selection = crate::transfer::Selection {
@@ -330,20 +351,14 @@ impl Build {
                 into_directory: true,
                 owner: None,
                 mode: None,
-                epoch: state.epoch,
+                epoch,
             };
             let mut layer = Layer::default();
             crate::transfer::place(&placement, &files, found, &mut layer)?;
-            let mut key = crate::key::Key::new("context");
-            key.add(layer.digest()?);
-            let key = key.finish();
-            if let Some(done) = own.cached(0, &key, None) {
-                return Ok(done.made.map(|made| made.chain));
-            }
-            let done = own.commit_layer(&state, layer, &key, "context")?;
-            Ok(done.made.map(|made| made.chain))
-        })
-        .await
+            Ok(layer)
+        });
+        let done = self.written(0, &state, layer.await?, "context".into()).await?;
+        Ok(done.made.map(|made| made.chain))
     }
 
     /// The tree of layers, read-only, without what the driver adds at the bottom.
@@ -354,7 +369,7 @@ impl Build {
         }
     }
 
-    fn mounted(&self, top: &ChainId) -> Result<Arc<Tree>> {
+    pub(crate) fn mounted(&self, top: &ChainId) -> Result<Arc<Tree>> {
         if let Some(tree) = lock(&self.trees).get(top) {
             return Ok(Arc::clone(tree));
         }
@@ -374,29 +389,66 @@ impl Build {
         }
     }
 
-    /// What the cache has under this key, if this stage may use it.
-    pub(crate) fn cached(
-        &self,
+    /// What the cache has under this key, if this stage may use it. One build makes a step: another that wants it at
+    /// the same time, or this one for another platform, takes what that came to.
+    pub(crate) async fn cached(
+        self: &Arc<Self>,
         index: usize,
         key: &str,
         parent: Option<&ChainId>,
-    ) -> Option<crate::stage::Done> {
+    ) -> Cached {
         let stage = self.file.stages.get(index);
         let name = stage.and_then(|stage| stage.name.clone()).unwrap_or_default();
         let filtered =
             self.request.no_cache_filter.iter().any(|filter| *filter == name || *filter == index.to_string());
         if self.request.no_cache || filtered {
-            return None;
+            return Cached::Missing(None);
         }
-        let done = match self.kept_row(key) {
-            Some(made) => {
-                lock(&self.keys).insert(key.to_owned());
-                crate::stage::Done { made, cached: true }
-            }
-            None => self.imported_step(key, parent)?,
+        let row = || {
+            let made = self.kept_row(key)?;
+            lock(&self.keys).insert(key.to_owned());
+            Some(made)
         };
-        lock(&self.results).insert(key.to_owned(), done.made.clone());
-        Some(done)
+        let mut turn = None;
+        let mut found = row();
+        if found.is_none() {
+            turn = Some(self.builder.steps.lock(key).await);
+            found = row();
+        }
+        if found.is_none() {
+            found = self.imported_step(key, parent).await;
+        }
+        match found {
+            None => Cached::Missing(turn),
+            Some(made) => {
+                lock(&self.results).insert(key.to_owned(), made.clone());
+                Cached::Here(Done { made, cached: true })
+            }
+        }
+    }
+
+    /// The layer of what is written, unless its like is there: the key is what is in it.
+    pub(crate) async fn written(
+        self: &Arc<Self>,
+        index: usize,
+        state: &State,
+        layer: Layer,
+        text: String,
+    ) -> Result<Done> {
+        let mut key = crate::key::Key::new("layer");
+        key.add(state.top.as_ref().map_or("", |top| top.0.as_str()));
+        let (layer, digest) = blocking(move || layer.digest().map(|digest| (layer, digest))).await?;
+        key.add(digest);
+        key.add(state.epoch.to_string());
+        let key = key.finish();
+        let turn = match self.cached(index, &key, state.top.as_ref()).await {
+            Cached::Here(done) => return Ok(done),
+            Cached::Missing(turn) => turn,
+        };
+        let (own, state) = (Arc::clone(self), state.clone());
+        let done = blocking(move || own.commit_layer(&state, layer, &key, &text)).await;
+        drop(turn);
+        done
     }
 
     /// Notes a result.
@@ -407,19 +459,13 @@ impl Build {
     }
 
     /// Writes a layer.
-    pub(crate) fn commit_layer(
-        &self,
-        state: &State,
-        layer: Layer,
-        key: &str,
-        text: &str,
-    ) -> Result<crate::stage::Done> {
+    pub(crate) fn commit_layer(&self, state: &State, layer: Layer, key: &str, text: &str) -> Result<Done> {
         let made = match layer.is_empty() {
             true => None,
             false => commit::commit(&self.making, state.top.as_ref(), |to| layer.write(state.epoch, to))?,
         };
         self.remember(key, made.clone(), text);
-        Ok(crate::stage::Done { made, cached: false })
+        Ok(Done { made, cached: false })
     }
 
     /// The keys that this build used or made.

@@ -1,7 +1,8 @@
 //! The builder: what all builds share, and the way of one.
 
-use crate::build::{Build, blocking, lock, new_id};
+use crate::build::{Build, blocking};
 use crate::cache::{Cache, CacheRecord};
+use crate::caches::Caches;
 use crate::contexts::Contexts;
 use crate::error::{Error, Result};
 use crate::history::History;
@@ -16,16 +17,15 @@ use hull_api_types::AuthConfig;
 use hull_api_types::build::{BuildOutline, BuildTargets};
 use hull_container::Containers;
 use hull_dockerfile::lint::{Facts, Finding, lint};
-use hull_dockerfile::{Dockerfile, Expander, Globals, Mount, Sharing};
-use hull_image::Images;
+use hull_dockerfile::{Dockerfile, Expander, Globals};
+use hull_image::{Images, Keyed};
 use hull_registry_client::Registry;
 use hull_snapshot::Snapshotter;
 use hull_types::oci::image::{Descriptor, ImageConfig};
 use hull_types::{ChainId, Digest, ImageRef, Platform};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use tokio::sync::Mutex as AsyncMutex;
+use std::sync::Arc;
 
 /// Where the builder keeps things.
 #[derive(Debug, Clone)]
@@ -47,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) root: PathBuf,
     pub(crate) exec_root: PathBuf,
     pub(crate) cache: Cache,
+    pub(crate) caches: Arc<Caches>,
     pub(crate) images: Images,
     pub(crate) containers: Containers,
     pub(crate) snapshotter: Arc<dyn Snapshotter>,
@@ -55,7 +56,8 @@ pub(crate) struct Inner {
     pub(crate) products: Products,
     pub(crate) links: Links,
     history: History,
-    locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
+    /// Who makes which step: others that want it wait.
+    pub(crate) steps: Keyed,
 }
 
 /// What a build came to.
@@ -83,12 +85,9 @@ impl Builder {
     ) -> Result<Self> {
         let BuilderConfig { root, exec_root } = config;
         sweep(&root, &exec_root);
-        for directory in [root.join("tmp"), root.join("mounts"), root.join("caches")] {
-            use std::os::unix::fs::DirBuilderExt;
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-            made.map_err(Error::io(format!("make {}", directory.display())))?;
-        }
-        let (locks, links) = (Mutex::default(), Links::default());
+        let caches = Caches::open(&root)?;
+        crate::mounts::make_private(&root.join("mounts"))?;
+        let (steps, links) = (Keyed::default(), Links::default());
         let history = History::open(cache.store(), &root)?;
         let contexts = Contexts::new(&root, cache.limit() / 4);
         let products = Products::default();
@@ -96,6 +95,7 @@ impl Builder {
             root,
             exec_root,
             cache,
+            caches,
             images,
             containers,
             snapshotter,
@@ -104,7 +104,7 @@ impl Builder {
             products,
             links,
             history,
-            locks,
+            steps,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -206,7 +206,7 @@ impl Builder {
             let mut freed = before.saturating_sub(inner.cache.size());
             inner.images.forget_cached();
             if all {
-                freed += inner.prune_caches() + inner.contexts.prune();
+                freed += inner.caches.prune() + inner.contexts.prune();
             }
             Ok((gone, freed))
         })
@@ -215,7 +215,7 @@ impl Builder {
 
     /// Bytes of the cache: layers of steps and directories of `--mount=type=cache`.
     pub fn cache_size(&self) -> u64 {
-        self.inner.cache.size() + self.inner.caches_size() + self.inner.contexts.size()
+        self.inner.cache.size() + self.inner.caches.size() + self.inner.contexts.size()
     }
 
     /// Bytes that are free where the builder keeps things.
@@ -369,53 +369,6 @@ impl Inner {
         };
         names.iter().find_map(|name| given.get(*name)).cloned()
     }
-
-    /// The lock of a cache that one step uses at a time.
-    pub(crate) fn cache_lock(&self, id: &str) -> Arc<AsyncMutex<()>> {
-        Arc::clone(lock(&self.locks).entry(id.to_owned()).or_default())
-    }
-
-    /// The directory of a `--mount=type=cache`.
-    pub(crate) fn cache_directory(&self, mount: &Mount) -> Result<PathBuf> {
-        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-        let name = match mount.sharing {
-            // Everybody else's stays out of it.
-            Sharing::Private => format!("{}-{}", digest(&mount.id), new_id()?),
-            _ => digest(&mount.id),
-        };
-        let path = self.root.join("caches").join(name);
-        let failed = || Error::io(format!("make the cache {}", path.display()));
-        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => {
-                let (uid, gid) = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
-                std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(failed())?;
-                let mode = std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755));
-                std::fs::set_permissions(&path, mode).map_err(failed())?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed()(error)),
-        }
-        Ok(path)
-    }
-
-    fn caches_size(&self) -> u64 {
-        hull_archive::measure(&self.root.join("caches")).map_or(0, |measure| measure.size)
-    }
-
-    fn prune_caches(&self) -> u64 {
-        let size = self.caches_size();
-        let Ok(entries) = std::fs::read_dir(self.root.join("caches")) else { return 0 };
-        for entry in entries.flatten() {
-            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "a build's cache could not be removed");
-            }
-        }
-        size.saturating_sub(self.caches_size())
-    }
-}
-
-fn digest(text: &str) -> String {
-    hull_content::digest_of(text.as_bytes()).hex().to_owned()
 }
 
 fn sweep(root: &Path, exec_root: &Path) {

@@ -40,13 +40,20 @@ pub(crate) fn commit(
 }
 
 fn consume(making: &Making, parent: Option<&ChainId>, receiver: Receiver<Vec<u8>>) -> Result<Option<Made>> {
-    let Ok(first) = receiver.recv() else { return Ok(None) };
-    let mut reader = PieceReader { receiver, piece: first, at: 0 };
-    if reader.piece.len() <= EMPTY {
-        return Ok(None);
-    }
+    let Some(piece) = beginning(&receiver) else { return Ok(None) };
+    let mut reader = PieceReader { receiver, piece, at: 0 };
     let Added { diff_id, chain, size, tar_size } = making.add(parent, &mut reader)?;
     Ok(Some(Made { diff_id, chain, size, tar_size }))
+}
+
+/// The first pieces; `None` where all together are an archive without members.
+fn beginning(receiver: &Receiver<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut piece = receiver.recv().ok()?;
+    // A header alone is short, too, before a file that fills a piece by itself.
+    while piece.len() <= EMPTY {
+        piece.extend(receiver.recv().ok()?);
+    }
+    Some(piece)
 }
 
 struct Pieces {
@@ -120,6 +127,8 @@ pub(crate) fn clamp(
             writer.contents(piece)?;
         }
     }
+    // Who writes it has not ended yet: the last blocks come after the end.
+    archive.drain()?;
     writer.finish()?;
     Ok(())
 }
@@ -129,4 +138,35 @@ fn set_back(entry: &mut Entry, epoch: i64) {
         entry.mtime = Time { seconds: epoch, nanoseconds: 0 };
     }
     entry.atime = None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(write: impl FnOnce(&mut Writer<&mut Pieces>) -> hull_archive::Result<()>) -> Option<usize> {
+        let (sender, receiver) = sync_channel(100);
+        let mut pieces = Pieces { sender, buffer: Vec::new(), unread: false };
+        let mut writer = Writer::new(&mut pieces);
+        write(&mut writer).unwrap();
+        writer.finish().unwrap();
+        pieces.flush().unwrap();
+        drop(pieces);
+        let first = beginning(&receiver)?;
+        Some(first.len() + receiver.iter().map(|piece| piece.len()).sum::<usize>())
+    }
+
+    #[test]
+    fn only_an_archive_without_members_is_empty() {
+        assert_eq!(sent(|_| Ok(())), None);
+        // Its contents come in one write that fills a piece: the header before it goes alone.
+        let large = vec![7u8; PIECE];
+        let length = sent(|writer| {
+            let mut entry = Entry::new("large", hull_archive::EntryKind::File, 0o644);
+            entry.size = large.len() as u64;
+            writer.entry(&entry)?;
+            writer.contents(&large)
+        });
+        assert!(length.unwrap() > PIECE + 512);
+    }
 }

@@ -19,12 +19,14 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 type Digest = [u8; 32];
 
 /// How many contexts may wait for their contents or their build.
 const WAITING: usize = 64;
+/// How long one that waits is kept from being pruned.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How much may be dead before a context is sent anew.
 const SLACK: u64 = 64 << 20;
 const ROW: usize = 56;
@@ -44,6 +46,7 @@ pub struct Contexts {
 struct Waiting {
     id: String,
     name: String,
+    since: Instant,
     files: Arc<Vec<ContextFile>>,
     missing: Vec<u32>,
     spans: Spans,
@@ -88,7 +91,7 @@ impl Contexts {
             }
         }
         let held: u64 = spans.values().map(|span| span.size).sum();
-        if held > 2 * live + SLACK {
+        if held > 2 * live + SLACK && !self.is_awaited(&manifest.name) {
             self.forget(&manifest.name);
             spans.clear();
             missing = first_of_each(&manifest.files);
@@ -100,7 +103,7 @@ impl Contexts {
         if waiting.len() >= WAITING {
             waiting.remove(0);
         }
-        waiting.push(Waiting { id, name: manifest.name, files, missing, spans });
+        waiting.push(Waiting { id, name: manifest.name, since: Instant::now(), files, missing, spans });
         Ok(answer)
     }
 
@@ -172,6 +175,8 @@ impl Contexts {
                 return Ok(whole.remove(place).1);
             }
         }
+        // Until its files are open nobody removes it.
+        let _one = lock(&self.indices);
         let found = {
             let mut waiting = lock(&self.waiting);
             let index = waiting.iter().position(|waiting| waiting.id == id).ok_or_else(|| unknown(id))?;
@@ -214,12 +219,21 @@ impl Contexts {
         Context::from_entries(entries)
     }
 
-    /// Forgets all contexts; how many bytes that freed.
+    /// Forgets all contexts that no build waits for; how many bytes that freed.
     pub fn prune(&self) -> u64 {
-        let size = self.size();
         let _one = lock(&self.indices);
-        let _ = std::fs::remove_dir_all(&self.root);
-        size
+        let mut freed = 0;
+        for (name, size, _) in self.sizes() {
+            if !self.is_awaited(&name) && std::fs::remove_dir_all(self.root.join(&name)).is_ok() {
+                freed += size;
+            }
+        }
+        freed
+    }
+
+    /// Whether a build is about to take the context.
+    fn is_awaited(&self, name: &str) -> bool {
+        lock(&self.waiting).iter().any(|waiting| waiting.name == name && waiting.since.elapsed() < PATIENCE)
     }
 
     /// Bytes of all contexts.
@@ -253,7 +267,7 @@ impl Contexts {
         sizes.sort_by_key(|(_, _, used)| *used);
         let mut total: u64 = sizes.iter().map(|(_, size, _)| size).sum();
         for (name, size, _) in sizes {
-            if total > self.limit && name != but {
+            if total > self.limit && name != but && !self.is_awaited(&name) {
                 self.forget(&name);
                 total -= size;
             }
@@ -273,7 +287,10 @@ impl Contexts {
         let spans = if same_boot && rows.len().is_multiple_of(ROW) { rows_of(&rows) } else { Spans::new() };
         let segments = spans.values().map(|span| span.segment).max().unwrap_or(0);
         if spans.is_empty() || segments >= MOST_SEGMENTS {
-            let _ = std::fs::remove_dir_all(&directory);
+            // Another build of it may be sending what it lacks.
+            if !self.is_awaited(name) {
+                let _ = std::fs::remove_dir_all(&directory);
+            }
             return Spans::new();
         }
         spans

@@ -14,7 +14,7 @@
 //! platforms, and makes of them what outputs want: manifests with compressed layers, attestations, an index
 //! (`result`), caches for other machines (`remote_cache`).
 //!
-//! On disk, below the builder's root: `caches/<digest of the id>/` (`RUN --mount=type=cache`), `contexts/` (what
+//! On disk, below the builder's root: `caches/` (`RUN --mount=type=cache`), `contexts/` (what
 //! clients sent, for the next time), `mounts/` (for a step's time), `tmp/`; cached steps are rows of the store's table
 //! `build-cache`, their layers are the snapshotter's.
 //!
@@ -31,6 +31,7 @@
 mod build;
 mod builder;
 mod cache;
+mod caches;
 mod commit;
 mod contexts;
 mod emulation;
@@ -61,5 +62,5 @@ pub use link::{Link, Links};
 pub use progress::{Event, Progress, StepInfo};
 pub use remote_cache::{CachePlace, CacheSource, CacheTarget};
 pub use request::{BuildRequest, NamedContext};
-pub use result::{Annotation, Attest, Finished, Given, Kept, Kind, Mode, Output, Product};
+pub use result::{Annotation, Attest, Finished, Given, Kept, Kind, Mode, Output, Product, Version};
 pub use source::{Checkout, git, is_git};

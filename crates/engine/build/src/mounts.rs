@@ -6,6 +6,7 @@
 //! are made by the runtime inside the step's tree, and taken out of its layer again.
 
 use crate::build::{Build, blocking, new_id};
+use crate::caches::{self, Lent};
 use crate::error::{Error, Result};
 use crate::files::{self, Files};
 use crate::stage::State;
@@ -35,7 +36,8 @@ struct Resolved {
 enum What {
     /// Layers, and a path in them.
     Layers(Option<ChainId>, String),
-    Cache,
+    /// A cache: its name, and the layers that it begins with.
+    Cache(String, Option<ChainId>),
     Tmpfs,
     Secret(Arc<[u8]>),
     Socket(PathBuf),
@@ -53,7 +55,8 @@ pub(crate) struct Placed {
     scratch: Option<PathBuf>,
     snapshots: Vec<(Arc<crate::builder::Inner>, String)>,
     // Held until the step is over.
-    locks: Vec<OwnedMutexGuard<()>>,
+    caches: Vec<Lent>,
+    alone: Vec<OwnedMutexGuard<()>>,
 }
 
 impl Mounts {
@@ -95,13 +98,19 @@ impl Mounts {
         Ok(())
     }
 
-    pub(crate) async fn place(self, build: &Arc<Build>, id: &str, state: &State) -> Result<Placed> {
+    /// Puts them in place. `further` are places where the step gets other mounts: they leave no traces either.
+    pub(crate) async fn place(
+        self,
+        build: &Arc<Build>,
+        id: &str,
+        state: &State,
+        further: Vec<String>,
+    ) -> Result<Placed> {
         let mut placed = Placed::default();
-        for resolved in &self.list {
-            if resolved.mount.kind == MountKind::Cache && resolved.mount.sharing == Sharing::Locked {
-                let lock = build.builder.cache_lock(&resolved.mount.id);
-                placed.locks.push(lock.lock_owned().await);
-            }
+        // Each once and in one order, whatever the Dockerfiles say: no two steps wait for each other.
+        let locked: BTreeSet<&String> = self.list.iter().filter_map(Resolved::locked).collect();
+        for name in locked {
+            placed.alone.push(build.builder.caches.alone(name).await);
         }
         let (own, id, top) = (Arc::clone(build), id.to_owned(), state.top.clone());
         blocking(move || {
@@ -113,9 +122,15 @@ impl Mounts {
                 placed.bind(&target, script.clone(), true);
             }
             for (number, resolved) in self.list.iter().enumerate() {
-                placed.note_traces(tree.as_ref(), number, resolved)?;
+                let target = match resolved.mount.kind {
+                    MountKind::Secret => secret_target(resolved),
+                    MountKind::Ssh => ssh_target(number, resolved),
+                    _ => resolved.target.clone(),
+                };
+                placed.note_traces(tree.as_ref(), &target)?;
                 place_one(&own, &id, number, resolved, &mut placed)?;
             }
+            further.iter().try_for_each(|target| placed.note_traces(tree.as_ref(), target))?;
             Ok(placed)
         })
         .await
@@ -141,7 +156,15 @@ async fn source_of(
             let input = layers.as_ref().map_or(String::new(), |chain| chain.0.to_string());
             (What::Layers(layers, mount.source.clone()), input)
         }
-        MountKind::Cache => (What::Cache, String::new()),
+        MountKind::Cache => {
+            let from = match mount.from.as_str() {
+                "" => None,
+                from => build.layers_of(index, from, step).await?,
+            };
+            let space = build.request.args.get("BUILDKIT_CACHE_MOUNT_NS").map_or("", String::as_str);
+            let name = caches::name(mount, space, from.as_ref());
+            (What::Cache(name, from), String::new())
+        }
         MountKind::Tmpfs => (What::Tmpfs, String::new()),
         MountKind::Secret => match build.request.secrets.get(&mount.id) {
             Some(secret) => (What::Secret(Arc::clone(secret)), String::new()),
@@ -170,9 +193,16 @@ fn place_one(build: &Build, id: &str, number: usize, resolved: &Resolved, placed
             placed.add(&resolved.target, source, false);
             Ok(())
         }
-        What::Cache => {
-            let directory = build.builder.cache_directory(mount)?;
-            let source = pinned(build, (id, number), &directory, &mount.source, placed)?;
+        What::Cache(name, from) => {
+            let begin = |directory: &Path| match from {
+                Some(from) => copied(build, from, &mount.source, directory),
+                None => Ok(()),
+            };
+            let lent = build.builder.caches.lend(mount, name, begin)?;
+            // What it begins with is all of it; else `source` is a part of the cache.
+            let part = if from.is_some() { "" } else { &mount.source };
+            let source = pinned(build, (id, number), &lent.path, part, placed)?;
+            placed.caches.push(lent);
             placed.bind(&resolved.target, source, mount.read_only.unwrap_or(false));
             Ok(())
         }
@@ -215,6 +245,26 @@ fn ssh_target(number: usize, resolved: &Resolved) -> String {
         true => format!("/run/buildkit/ssh_agent.{number}"),
         false => resolved.target.clone(),
     }
+}
+
+impl Resolved {
+    /// The cache that no other step may have meanwhile.
+    fn locked(&self) -> Option<&String> {
+        match &self.what {
+            What::Cache(name, _) if self.mount.sharing == Sharing::Locked => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// Copies a directory of layers into another.
+fn copied(build: &Build, from: &ChainId, path: &str, to: &Path) -> Result<()> {
+    let failed = || Error::io(format!("open {}", to.display()));
+    let tree = build.mounted(from)?;
+    let to = InRoot::open_dir(to).map_err(failed())?;
+    let path = Path::new(if path.is_empty() { "/" } else { path });
+    hull_archive::copy_tree(tree.root().as_fd(), path, to.as_fd())?;
+    Ok(())
 }
 
 fn secret_target(resolved: &Resolved) -> String {
@@ -291,7 +341,7 @@ fn pinned(
     Ok(place)
 }
 
-fn make_private(directory: &Path) -> Result<()> {
+pub(crate) fn make_private(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let mut builder = std::fs::DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(directory);
@@ -346,12 +396,7 @@ impl Placed {
     }
 
     /// The parts of the way to a target that are not there yet.
-    fn note_traces(&mut self, tree: &dyn Files, number: usize, resolved: &Resolved) -> Result<()> {
-        let target = match resolved.mount.kind {
-            MountKind::Secret => secret_target(resolved),
-            MountKind::Ssh => ssh_target(number, resolved),
-            _ => resolved.target.clone(),
-        };
+    fn note_traces(&mut self, tree: &dyn Files, target: &str) -> Result<()> {
         let mut path = files::Name::new();
         for part in files::parts(target.as_bytes()) {
             path = files::join(&path, part);

@@ -215,7 +215,7 @@ async fn run(directory: &Path, agent: Option<&Path>, arguments: &[&str]) -> Resu
             "-c",
             "protocol.ext.allow=never",
             "-c",
-            "protocol.file.allow=user",
+            "protocol.file.allow=never",
             "-c",
             "core.hooksPath=/dev/null",
         ])

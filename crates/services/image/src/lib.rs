@@ -64,6 +64,7 @@ pub use make::{EMPTY_LAYER, Making, is_empty_layer};
 pub use parcel::{Compression, Form, Packing, Parcel};
 pub use remote::Remote;
 pub use save::Saving;
+pub use shared::Keyed;
 pub use uses::Uses;
 
 use catalogue::{Catalogue, Record, State};
@@ -78,7 +79,7 @@ use hull_snapshot::Snapshotter;
 use hull_store::Store;
 use hull_types::oci::image::ImageConfig;
 use hull_types::{ChainId, Digest, ImageRef, Platform};
-use shared::{Holds, Keyed};
+use shared::Holds;
 use slots::Slots;
 use sources::Sources;
 use std::io::Read;

@@ -93,8 +93,8 @@ impl Making {
         self.images.sync()
     }
 
-    // Held until this is dropped.
-    fn hold(&self, chain: &ChainId) {
+    /// Keeps a layer from being removed until this is dropped. Look whether it is there *after* this call.
+    pub fn hold(&self, chain: &ChainId) {
         let hold = self.images.holds().hold(vec![chain.clone()]);
         self.holds.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
     }

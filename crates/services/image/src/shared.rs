@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-/// One lock a name: two pulls of one blob or layer do the work once.
+/// One lock a name: two pulls of one blob or layer do the work once, and so do two builds of one step.
 #[derive(Default)]
-pub(crate) struct Keyed {
+pub struct Keyed {
     locks: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
 }
 
 impl Keyed {
-    pub(crate) async fn lock(&self, key: &str) -> OwnedMutexGuard<()> {
+    /// Waits for the name's lock.
+    pub async fn lock(&self, key: &str) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             match locks.get(key).and_then(Weak::upgrade) {

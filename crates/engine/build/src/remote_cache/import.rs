@@ -2,7 +2,7 @@
 
 use super::document::{Document, digest_of_key};
 use super::{CONFIG, CacheSource};
-use crate::build::{Build, spool};
+use crate::build::{Build, blocking, spool};
 use crate::cache::Made;
 use crate::commit;
 use crate::error::{Error, Result};
@@ -16,7 +16,9 @@ use hull_types::oci::image::{Descriptor, ImageConfig, Index, Manifest};
 use hull_types::{ChainId, DiffId, Digest, Platform};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::sync::Arc;
 
 /// The largest list of records that is read.
 const RECORDS_LIMIT: u64 = 64 << 20;
@@ -116,36 +118,11 @@ impl Imported {
             return Err(wrong(&format!("{} has {} bytes, which is too large", wanted.digest, wanted.size)));
         }
         let mut bytes = Vec::new();
-        self.blob(wanted, &mut bytes).await?;
-        Ok(bytes)
-    }
-
-    /// Writes a blob, verified.
-    async fn blob(&self, wanted: &Descriptor, to: &mut (dyn Write + Send)) -> Result<()> {
         match &self.blobs {
-            Blobs::Remote(remote) => Ok(remote.blob(wanted, to).await?),
-            Blobs::Files(context) => {
-                let name = format!("blobs/{}/{}", wanted.digest.algorithm(), wanted.digest.hex());
-                let failed = || Error::io(format!("read {name} of the cache"));
-                let mut reader = context.open(name.as_bytes()).map_err(failed())?;
-                let mut hasher = Hasher::like(Some(&wanted.digest));
-                let mut buffer = vec![0; 256 << 10];
-                loop {
-                    match reader.read(&mut buffer).map_err(failed())? {
-                        0 => break,
-                        read => {
-                            hasher.update(&buffer[..read]);
-                            to.write_all(&buffer[..read]).map_err(failed())?;
-                        }
-                    }
-                }
-                let found = hasher.finish();
-                if found != wanted.digest {
-                    return Err(wrong(&format!("{} is damaged: its content is {found}", wanted.digest)));
-                }
-                Ok(())
-            }
+            Blobs::Remote(remote) => remote.blob(wanted, &mut bytes).await?,
+            Blobs::Files(context) => copied(context, wanted, &mut bytes)?,
         }
+        Ok(bytes)
     }
 
     /// The key under which a result of this place is kept here: no build sees it that does not name the place.
@@ -160,38 +137,79 @@ impl Imported {
 
     /// What the place has for a key, as a layer upon `parent`.
     pub(crate) async fn take(
-        &self,
-        build: &Build,
+        own: Arc<Self>,
+        build: Arc<Build>,
         key: &str,
-        parent: Option<&ChainId>,
+        parent: Option<ChainId>,
     ) -> Result<Option<Made>> {
-        let record = digest_of_key(key).and_then(|key| self.records.get(&key));
+        let record = digest_of_key(key).and_then(|key| own.records.get(&key).cloned());
         let Some(Some((blob, diff_id))) = record else { return Ok(None) };
-        let (making, snapshotter) = (&build.making, build.builder.snapshotter.as_ref());
-        let chain = chain_of(parent, diff_id);
-        if let Ok(kept) = making.kept(&chain, diff_id) {
-            let size = snapshotter.layer_size(&chain)?;
-            return Ok(Some(Made { diff_id: diff_id.clone(), chain, size, tar_size: kept.size }));
+        let chain = chain_of(parent.as_ref(), &diff_id);
+        if let Ok(kept) = build.making.kept(&chain, &diff_id) {
+            let size = build.builder.snapshotter.layer_size(&chain)?;
+            return Ok(Some(Made { diff_id, chain, size, tar_size: kept.size }));
         }
         let mut file = spool(&build.builder.root)?;
-        self.blob(blob, &mut file).await?;
-        let unreadable = || Error::io(format!("unpack {} of the cache", blob.digest));
-        // What it unpacks to is known before any of it becomes a layer.
-        file.rewind().map_err(unreadable())?;
-        let mut hashed = Hashed(Hasher::like(Some(&diff_id.0)));
-        let mut plain = Decompressor::detect(&file).map_err(unreadable())?;
-        std::io::copy(&mut plain, &mut hashed).map_err(unreadable())?;
-        let unpacked = hashed.0.finish();
-        if unpacked != diff_id.0 {
-            return Err(wrong(&format!("{} unpacks to {unpacked}, not to {}", blob.digest, diff_id.0)));
+        if let Blobs::Remote(remote) = &own.blobs {
+            remote.blob(&blob, &mut file).await?;
         }
-        file.rewind().map_err(unreadable())?;
-        commit::commit(making, parent, move |to| {
-            let mut plain = Decompressor::detect(&file).map_err(Error::io("unpack a cached layer"))?;
-            std::io::copy(&mut plain, to).map_err(Error::io("unpack a cached layer"))?;
-            Ok(())
+        blocking(move || {
+            if let Blobs::Files(context) = &own.blobs {
+                copied(context, &blob, &mut file)?;
+            }
+            unpacked(&build, &blob, &diff_id, parent.as_ref(), file)
         })
+        .await
     }
+}
+
+/// A blob of the cache as a layer upon `parent`.
+fn unpacked(
+    build: &Build,
+    blob: &Descriptor,
+    diff_id: &DiffId,
+    parent: Option<&ChainId>,
+    mut file: File,
+) -> Result<Option<Made>> {
+    let unreadable = || Error::io(format!("unpack {} of the cache", blob.digest));
+    // What it unpacks to is known before any of it becomes a layer.
+    file.rewind().map_err(unreadable())?;
+    let mut hashed = Hashed(Hasher::like(Some(&diff_id.0)));
+    let mut plain = Decompressor::detect(&file).map_err(unreadable())?;
+    std::io::copy(&mut plain, &mut hashed).map_err(unreadable())?;
+    let unpacked = hashed.0.finish();
+    if unpacked != diff_id.0 {
+        return Err(wrong(&format!("{} unpacks to {unpacked}, not to {}", blob.digest, diff_id.0)));
+    }
+    commit::commit(&build.making, parent, |to| {
+        (&file).rewind().map_err(unreadable())?;
+        let mut plain = Decompressor::detect(&file).map_err(unreadable())?;
+        std::io::copy(&mut plain, to).map_err(unreadable())?;
+        Ok(())
+    })
+}
+
+/// A blob of a layout, verified.
+fn copied(context: &Context, wanted: &Descriptor, to: &mut dyn Write) -> Result<()> {
+    let name = format!("blobs/{}/{}", wanted.digest.algorithm(), wanted.digest.hex());
+    let failed = || Error::io(format!("read {name} of the cache"));
+    let mut reader = context.open(name.as_bytes()).map_err(failed())?;
+    let mut hasher = Hasher::like(Some(&wanted.digest));
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer).map_err(failed())? {
+            0 => break,
+            read => {
+                hasher.update(&buffer[..read]);
+                to.write_all(&buffer[..read]).map_err(failed())?;
+            }
+        }
+    }
+    let found = hasher.finish();
+    if found != wanted.digest {
+        return Err(wrong(&format!("{} is damaged: its content is {found}", wanted.digest)));
+    }
+    Ok(())
 }
 
 struct Hashed(Hasher);

@@ -14,8 +14,8 @@ pub(crate) use inline::FIELD as INLINE_FIELD;
 pub use kept::Kept;
 pub(crate) use kept::Products;
 pub use output::{Kind, Output};
-pub use provenance::Mode;
 pub(crate) use provenance::{Material, purl};
+pub use provenance::{Mode, Version};
 
 use crate::build::{Build, blocking};
 use crate::builder::Builder;
@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Event, Progress, StepInfo};
 use crate::request::BuildRequest;
 use crate::stage::State;
+use futures::{StreamExt, TryStreamExt};
 use hull_api_types::JsonMessage;
 use hull_dockerfile::{Span, lint::Finding};
 use hull_image::{Form, Packing, Parcel};
@@ -36,8 +37,12 @@ use std::sync::Arc;
 pub struct Attest {
     /// How it came to be; `None` where nobody said: then outputs that leave this machine say the least.
     pub provenance: Option<Mode>,
+    /// In which form that is told.
+    pub version: Version,
     /// Who built it, for the provenance.
     pub builder_id: String,
+    /// Whether whoever asked says that the build gives the same each time.
+    pub reproducible: bool,
     /// What is in it.
     pub sbom: bool,
 }
@@ -161,19 +166,24 @@ impl Builder {
         for output in &outputs {
             output.check(platforms.len())?;
         }
-        let mut solved = Vec::new();
         let several = platforms.len() > 1;
         let platforms = match platforms.is_empty() {
             true => vec![request.platform.clone().unwrap_or_else(Platform::host)],
             false => platforms,
         };
-        for (number, platform) in platforms.into_iter().enumerate() {
+        // Steps that are the same for several of them are made once: the first makes them, the others wait.
+        let at_once = match request.sequential {
+            true => 1,
+            false => std::thread::available_parallelism().map_or(1, usize::from).max(2),
+        };
+        let solved = platforms.into_iter().enumerate().map(|(number, platform)| {
             let mut one = request.clone();
             one.platform = Some(plain(platform));
             one.first_step = number * STEPS_OF_PLATFORM;
             one.label = if several { one.platform.as_ref().map(ToString::to_string) } else { None };
-            solved.push(self.solve(one, progress.clone()).await?);
-        }
+            self.solve(one, progress.clone())
+        });
+        let solved: Vec<Solved> = futures::stream::iter(solved).buffered(at_once).try_collect().await?;
         let solved = Arc::new(solved);
         let mut product = Product {
             platforms: solved.iter().map(Solved::finished).collect(),

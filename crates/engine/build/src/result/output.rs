@@ -82,6 +82,8 @@ impl Output {
                 },
             }
         }
+        // Layers that are made here have no later times anyway.
+        truth(attributes, "rewrite-timestamp")?;
         if kind == Kind::Registry && output.names.is_empty() {
             return Err(Error::invalid("tag is needed when pushing to registry"));
         }
@@ -188,6 +190,7 @@ mod tests {
             ("image", "push", "maybe"),
             ("oci", "compression-level", "77"),
             ("oci", "colour", "blue"),
+            ("oci", "rewrite-timestamp", "maybe"),
         ] {
             assert!(read(kind, &[(attribute, value)]).is_err(), "{kind} {attribute}={value}");
         }

@@ -1,14 +1,16 @@
-//! How an image came to be: SLSA provenance 0.2, as BuildKit writes it by default, without what would make the same
+//! How an image came to be: SLSA provenance 0.2 or 1, in BuildKit's fields, without what would make the same
 //! build differ from itself (times, an invocation's id) and without what is nobody's business (secrets; build
 //! arguments unless `mode=max` asks for them).
 
 use super::Solved;
-use crate::error::Result;
 use hull_types::{Digest, ImageRef, Platform};
 use serde_json::{Map, Value, json};
 
-pub(super) const PREDICATE: &str = "https://slsa.dev/provenance/v0.2";
-const BUILD_TYPE: &str = "https://mobyproject.org/buildkit@v1";
+const PREDICATE_V02: &str = "https://slsa.dev/provenance/v0.2";
+const PREDICATE_V1: &str = "https://slsa.dev/provenance/v1";
+const BUILD_TYPE_V02: &str = "https://mobyproject.org/buildkit@v1";
+const BUILD_TYPE_V1: &str =
+    "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,16 @@ pub enum Mode {
     Max,
 }
 
+/// The form of the statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// SLSA 0.2, which is written by default.
+    #[default]
+    V02,
+    /// SLSA 1.
+    V1,
+}
+
 /// Something that a build took in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Material {
@@ -28,16 +40,93 @@ pub(crate) struct Material {
     pub(crate) digest: Option<Digest>,
 }
 
-pub(super) fn predicate(solved: &Solved, mode: Mode) -> Result<Value> {
+/// What a build came from, and the type of this statement.
+pub(super) fn predicate(solved: &Solved, mode: Mode) -> (&'static str, Value) {
+    let request = &solved.build.request;
+    match request.attest.version {
+        Version::V02 => (PREDICATE_V02, v02(solved, mode)),
+        Version::V1 => (PREDICATE_V1, v1(solved, mode)),
+    }
+}
+
+fn v02(solved: &Solved, mode: Mode) -> Value {
     let (build, request) = (&solved.build, &solved.build.request);
-    let materials: Vec<Value> = build
-        .materials()
-        .into_iter()
-        .map(|material| match material.digest {
-            Some(digest) => json!({ "uri": material.uri, "digest": { digest.algorithm(): digest.hex() } }),
-            None => json!({ "uri": material.uri }),
-        })
-        .collect();
+    let mut predicate = json!({
+        "builder": { "id": request.attest.builder_id },
+        "buildType": BUILD_TYPE_V02,
+        "materials": materials(solved),
+        "invocation": {
+            "configSource": source(solved, mode, "entryPoint"),
+            "parameters": parameters(solved, mode),
+            "environment": { "platform": Platform::host().to_string() },
+        },
+        "metadata": {
+            "completeness": { "parameters": mode == Mode::Max, "environment": true, "materials": false },
+            "reproducible": request.attest.reproducible,
+            "https://mobyproject.org/buildkit@v1#hermetic": build.is_hermetic(),
+        },
+    });
+    if mode == Mode::Max {
+        predicate["metadata"]["https://mobyproject.org/buildkit@v1#metadata"] = dockerfile(solved);
+    }
+    predicate
+}
+
+fn v1(solved: &Solved, mode: Mode) -> Value {
+    let (build, request) = (&solved.build, &solved.build.request);
+    let mut predicate = json!({
+        "buildDefinition": {
+            "buildType": BUILD_TYPE_V1,
+            "externalParameters": {
+                "configSource": source(solved, mode, "path"),
+                "request": parameters(solved, mode),
+            },
+            "internalParameters": { "builderPlatform": Platform::host().to_string() },
+            "resolvedDependencies": materials(solved),
+        },
+        "runDetails": {
+            "builder": { "id": request.attest.builder_id },
+            "metadata": {
+                "buildkit_hermetic": build.is_hermetic(),
+                "buildkit_completeness": { "request": mode == Mode::Max, "resolvedDependencies": false },
+                "buildkit_reproducible": request.attest.reproducible,
+            },
+        },
+    });
+    if mode == Mode::Max {
+        predicate["runDetails"]["metadata"]["buildkit_metadata"] = dockerfile(solved);
+    }
+    predicate
+}
+
+fn materials(solved: &Solved) -> Vec<Value> {
+    let value = |material: Material| match material.digest {
+        Some(digest) => json!({ "uri": material.uri, "digest": { digest.algorithm(): digest.hex() } }),
+        None => json!({ "uri": material.uri }),
+    };
+    solved.build.materials().into_iter().map(value).collect()
+}
+
+/// The Dockerfile: its name, under the key that the version has for it, and its digest.
+fn source(solved: &Solved, mode: Mode, key: &str) -> Value {
+    let request = &solved.build.request;
+    let mut source = json!({ key: request.dockerfile_name });
+    if mode == Mode::Max {
+        let digest = hull_content::digest_of(request.dockerfile.as_bytes());
+        source["digest"] = json!({ digest.algorithm(): digest.hex() });
+    }
+    source
+}
+
+fn dockerfile(solved: &Solved) -> Value {
+    let request = &solved.build.request;
+    let text = encoded(&request.dockerfile);
+    json!({ "source": { "infos": [{ "filename": request.dockerfile_name, "data": text }] } })
+}
+
+/// What was asked for.
+fn parameters(solved: &Solved, mode: Mode) -> Map<String, Value> {
+    let request = &solved.build.request;
     let mut parameters = Map::new();
     parameters.insert("frontend".into(), "dockerfile.v0".into());
     let mut args = Map::new();
@@ -68,28 +157,7 @@ pub(super) fn predicate(solved: &Solved, mode: Mode) -> Result<Value> {
         parameters.insert("args".into(), args.into());
     }
     parameters.insert("locals".into(), json!([{ "name": "context" }, { "name": "dockerfile" }]));
-    let mut predicate = json!({
-        "builder": { "id": request.attest.builder_id },
-        "buildType": BUILD_TYPE,
-        "materials": materials,
-        "invocation": {
-            "configSource": { "entryPoint": request.dockerfile_name },
-            "parameters": parameters,
-            "environment": { "platform": Platform::host().to_string() },
-        },
-        "metadata": {
-            "completeness": { "parameters": mode == Mode::Max, "environment": true, "materials": false },
-            "reproducible": false,
-        },
-    });
-    if mode == Mode::Max {
-        let digest = hull_content::digest_of(request.dockerfile.as_bytes());
-        predicate["invocation"]["configSource"]["digest"] = json!({ digest.algorithm(): digest.hex() });
-        predicate["metadata"]["https://mobyproject.org/buildkit@v1#metadata"] = json!({
-            "source": { "infos": [{ "filename": request.dockerfile_name, "data": encoded(&request.dockerfile) }] },
-        });
-    }
-    Ok(predicate)
+    parameters
 }
 
 fn encoded(text: &str) -> String {

@@ -3,7 +3,7 @@
 use super::State;
 use super::steps::Done;
 use super::text;
-use crate::build::{Build, blocking};
+use crate::build::{Build, Cached, blocking};
 use crate::error::{Error, Result};
 use crate::files::{Context, Facts, Files};
 use crate::key::Key;
@@ -49,9 +49,10 @@ pub(super) async fn copy(
     key.add(&state.config.config.working_dir);
     key.add(state.epoch.to_string());
     let key = key.finish();
-    if let Some(done) = build.cached(index, &key, state.top.as_ref()) {
-        return Ok((text, done));
-    }
+    let turn = match build.cached(index, &key, state.top.as_ref()).await {
+        Cached::Here(done) => return Ok((text, done)),
+        Cached::Missing(turn) => turn,
+    };
     let (own, state, named) = (Arc::clone(build), state.clone(), text.clone());
     let done = blocking(move || {
         let froms = all_from(&transfer, &source.files);
@@ -59,6 +60,7 @@ pub(super) async fn copy(
         own.commit_layer(&state, layer, &key, &named)
     })
     .await?;
+    drop(turn);
     Ok((text, done))
 }
 
@@ -78,7 +80,6 @@ async fn by_content(
     written(build, index, state, transfer, froms, "COPY").await
 }
 
-/// Makes the layer, unless its like is there: the key is what is in it.
 async fn written(
     build: &Arc<Build>,
     index: usize,
@@ -87,24 +88,10 @@ async fn written(
     froms: Vec<From>,
     word: &'static str,
 ) -> Result<Done> {
-    let (own, state) = (Arc::clone(build), state.clone());
-    blocking(move || {
-        let layer = layer_of(&own, &state, &transfer, froms)?;
-        let key = layer_key(&state, &layer)?;
-        if let Some(done) = own.cached(index, &key, state.top.as_ref()) {
-            return Ok(done);
-        }
-        own.commit_layer(&state, layer, &key, &text::transfer(word, &transfer))
-    })
-    .await
-}
-
-fn layer_key(state: &State, layer: &Layer) -> Result<String> {
-    let mut key = Key::new("layer");
-    key.add(state.top.as_ref().map_or("", |top| top.0.as_str()));
-    key.add(layer.digest()?);
-    key.add(state.epoch.to_string());
-    Ok(key.finish())
+    let text = text::transfer(word, &transfer);
+    let (own, now) = (Arc::clone(build), state.clone());
+    let layer = blocking(move || layer_of(&own, &now, &transfer, froms)).await?;
+    build.written(index, state, layer, text).await
 }
 
 pub(super) async fn add(
@@ -285,15 +272,16 @@ fn owner(build: &Build, state: &State, text: Option<&str>) -> Result<Option<(u32
 
 /// Makes sure of a directory, which is the stage's user's where it is new.
 pub(super) async fn directory(build: &Arc<Build>, index: usize, state: &State, path: &str) -> Result<Done> {
-    let (own, state, path) = (Arc::clone(build), state.clone(), path.to_owned());
-    blocking(move || {
+    let (own, now, wanted) = (Arc::clone(build), state.clone(), path.to_owned());
+    let layer = blocking(move || {
+        let (state, path) = (now, wanted);
         let tree = own.tree(state.top.as_ref())?;
         let name = crate::files::resolve(tree.as_ref(), path.as_bytes(), true)
             .map_err(Error::io(format!("look at {path}")))?
             .unwrap_or_default();
         let there = tree.facts(&name).map_err(Error::io(format!("look at {path}")))?;
         if name.is_empty() || there.is_some_and(|facts| facts.is_directory()) {
-            return Ok(Done { made: None, cached: true });
+            return Ok(None);
         }
         let user = Some(state.config.config.user.as_str()).filter(|user| !user.is_empty());
         let placement = Placement {
@@ -306,11 +294,10 @@ pub(super) async fn directory(build: &Arc<Build>, index: usize, state: &State, p
         };
         let mut layer = Layer::default();
         placement.directory(path.as_bytes(), None, &mut layer)?;
-        let key = layer_key(&state, &layer)?;
-        if let Some(done) = own.cached(index, &key, state.top.as_ref()) {
-            return Ok(done);
-        }
-        own.commit_layer(&state, layer, &key, &format!("WORKDIR {path}"))
-    })
-    .await
+        Ok(Some(layer))
+    });
+    match layer.await? {
+        Some(layer) => build.written(index, state, layer, format!("WORKDIR {path}")).await,
+        None => Ok(Done { made: None, cached: true }),
+    }
 }

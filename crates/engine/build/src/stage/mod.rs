@@ -2,6 +2,7 @@
 
 mod configuration;
 mod copy;
+mod devices;
 mod run;
 mod steps;
 mod text;

@@ -1,15 +1,16 @@
 //! RUN: a process on the layers so far, and what it changed as a layer.
 
 use super::State;
+use super::devices;
 use super::steps::Done;
 use super::text;
-use crate::build::{Build, blocking, new_id};
+use crate::build::{Build, Cached, blocking, new_id};
 use crate::commit;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::mounts::Mounts;
 use crate::progress::Event;
-use hull_api_types::{ContainerConfig, HostConfig};
+use hull_api_types::{ContainerConfig, DeviceRequest, HostConfig};
 use hull_container::{Step, StepOutput};
 use hull_dockerfile::{Run, scope};
 use std::collections::BTreeSet;
@@ -25,6 +26,8 @@ struct Prepared {
     arguments: Vec<(String, String)>,
     script: Option<(String, Vec<u8>)>,
     host_config: HostConfig,
+    /// Where devices mount something.
+    device_targets: Vec<String>,
 }
 
 pub(super) async fn run(
@@ -36,18 +39,22 @@ pub(super) async fn run(
     step: usize,
 ) -> Result<(String, Done)> {
     let prepared = prepare(build, state, run, expand)?;
+    if prepared.host_config.network_mode != "none" {
+        build.note_network();
+    }
     let mut mounts = Mounts::resolve(build, index, state, run, expand, step).await?;
     let text = text::run(&prepared.words, &prepared.arguments);
     let key = key_of(state, run, &prepared, &mounts);
-    if let Some(done) = build.cached(index, &key, state.top.as_ref()) {
-        return Ok((text, done));
-    }
+    let turn = match build.cached(index, &key, state.top.as_ref()).await {
+        Cached::Here(done) => return Ok((text, done)),
+        Cached::Missing(turn) => turn,
+    };
     crate::emulation::check(&state.platform)?;
     if let Some((name, content)) = &prepared.script {
         mounts.add_script(build, name, content)?;
     }
     let id = new_id()?;
-    let placed = mounts.place(build, &id, state).await?;
+    let placed = mounts.place(build, &id, state, prepared.device_targets.clone()).await?;
     build.progress.tell(Event::Running { step, id: id.clone() }).await;
     let code = execute(build, &id, state, &prepared, &placed, step).await;
     let left_out = placed.traces();
@@ -84,6 +91,7 @@ pub(super) async fn run(
         Ok(made)
     })
     .await?;
+    drop(turn);
     Ok((text, Done { made, cached: false }))
 }
 
@@ -179,11 +187,11 @@ fn prepare(build: &Build, state: &State, run: &Run, expand: Expand<'_>) -> Resul
             environment.push(format!("{name}={value}"));
         }
     }
-    let host_config = host_config(build, run, expand)?;
-    Ok(Prepared { words, environment, arguments, script, host_config })
+    let (host_config, device_targets) = host_config(build, run, expand)?;
+    Ok(Prepared { words, environment, arguments, script, host_config, device_targets })
 }
 
-fn host_config(build: &Build, run: &Run, expand: Expand<'_>) -> Result<HostConfig> {
+fn host_config(build: &Build, run: &Run, expand: Expand<'_>) -> Result<(HostConfig, Vec<String>)> {
     let mut host = build.request.host_config.clone();
     let allowed = |right: &str| build.request.entitlements.iter().any(|given| given == right);
     let asked = run.network.as_deref().map(expand).transpose()?;
@@ -208,16 +216,17 @@ fn host_config(build: &Build, run: &Run, expand: Expand<'_>) -> Result<HostConfi
         }
         Some(other) => return Err(Error::Invalid(format!("security {other:?} is not valid"))),
     }
-    for device in &run.devices {
-        let device = expand(device)?;
-        let required = device.split(',').any(|part| part == "required" || part == "required=true");
-        if required {
-            return Err(Error::NotImplemented(format!(
-                "RUN --device={device}: devices by CDI names are not supported"
-            )));
-        }
+    let devices: Vec<String> = run.devices.iter().map(|device| expand(device)).collect::<Result<_>>()?;
+    let known = || build.builder.containers.named_devices();
+    let devices = devices::find(&devices, &build.request.entitlements, known)?;
+    let targets = devices.iter().flat_map(|device| device.targets().map(str::to_owned)).collect();
+    if !devices.is_empty() {
+        let names = devices.into_iter().map(|device| device.name).collect();
+        let request =
+            DeviceRequest { driver: "cdi".into(), device_ids: Some(names), ..DeviceRequest::default() };
+        host.resources.device_requests.get_or_insert_default().push(request);
     }
-    Ok(host)
+    Ok((host, targets))
 }
 
 fn key_of(state: &State, run: &Run, prepared: &Prepared, mounts: &Mounts) -> String {
@@ -238,6 +247,9 @@ fn key_of(state: &State, run: &Run, prepared: &Prepared, mounts: &Mounts) -> Str
     let script = prepared.script.as_ref();
     key.add(script.map_or(&[][..], |(_, content)| content));
     key.add(format!("{:?}{:?}{:?}", run.network, run.security, run.devices));
+    // Which of them were there.
+    let devices = prepared.host_config.resources.device_requests.iter().flatten();
+    key.add_all(devices.flat_map(|request| request.device_ids.iter().flatten()));
     key.add(state.epoch.to_string());
     key.add(state.platform.to_string());
     key.finish()

@@ -8,7 +8,7 @@ use hull_api_types::Map;
 use hull_api_types::build::{BuildOptions, BuildOutput, BuildPlace, BuildPlatform, BuildResult};
 use hull_build::{
     Attest, BuildRequest, Builder, CachePlace, CacheSource, CacheTarget, Checkout, Error, Mode, Output,
-    Product,
+    Product, Version,
 };
 use hull_dockerfile::hint;
 use hull_image::{Compression, Packing};
@@ -134,7 +134,12 @@ fn attest(given: &Map<String>) -> Result<Attest, Failure> {
                 ("provenance", ("mode", "min")) => mode = Mode::Min,
                 ("provenance", ("mode", "max")) => mode = Mode::Max,
                 ("provenance", ("builder-id", id)) => attest.builder_id = id.to_owned(),
-                ("provenance", ("version", "v0.2") | ("inline-only", _)) => {}
+                ("provenance", ("version", "v0.2")) => attest.version = Version::V02,
+                ("provenance", ("version", "v1")) => attest.version = Version::V1,
+                ("provenance", ("reproducible", truth @ ("true" | "false"))) => {
+                    attest.reproducible = truth == "true";
+                }
+                ("provenance", ("inline-only", _)) => {}
                 ("sbom", ("generator", image)) => {
                     return Err(Failure::invalid(format!(
                         "the SBOM generator {image} cannot be run: Hull scans images itself, use --sbom=true"

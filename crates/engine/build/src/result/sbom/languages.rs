@@ -1,7 +1,9 @@
-//! Packages of languages, by the metadata that is installed with them: python's `dist-info`, node's `package.json`.
+//! Packages of languages, by the metadata that is installed with them: python's `dist-info` and `egg-info`, node's
+//! `package.json`, and what Go's linker writes into programs.
 
-use super::{Package, escaped, text};
+use super::{Package, escaped, go, text};
 use crate::files::{Files, join};
+use hull_archive::EntryKind;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -17,6 +19,10 @@ pub(super) fn scan(files: &dyn Files, found: &mut BTreeSet<Package>) -> io::Resu
             python(files, &format!("{path}/METADATA"), found)?;
             continue;
         }
+        if path.ends_with(".egg-info") {
+            python(files, &format!("{path}/PKG-INFO"), found)?;
+            continue;
+        }
         if is_node_package(&path) {
             node(files, &format!("{path}/package.json"), found)?;
         }
@@ -28,8 +34,14 @@ pub(super) fn scan(files: &dyn Files, found: &mut BTreeSet<Package>) -> io::Resu
             let name = join(&directory, &name);
             // What the kernel shows there is nothing of the image.
             let kernel = matches!(name.as_slice(), b"proc" | b"sys" | b"dev");
-            if !kernel && files.facts(&name)?.is_some_and(|facts| facts.is_directory()) {
-                open.push(name);
+            let Some(facts) = files.facts(&name)?.filter(|_| !kernel) else { continue };
+            match facts.kind {
+                EntryKind::Directory => open.push(name),
+                EntryKind::File if name.ends_with(b".egg-info") => {
+                    python(files, &String::from_utf8_lossy(&name), found)?;
+                }
+                EntryKind::File if facts.mode & 0o111 != 0 => go::program(files, &name, found)?,
+                _ => {}
             }
         }
     }

@@ -4,6 +4,7 @@
 //! limit, and nothing of the image is run. Times and the document's name are the image's: the same image gives the
 //! same document.
 
+mod go;
 mod languages;
 mod system;
 
@@ -150,6 +151,8 @@ mod tests {
                 "usr/lib/python3/dist-packages/x-1.dist-info/METADATA",
                 "Metadata-Version: 2.1\nName: X_Y\nVersion: 1.0\n\nName: no\n",
             ),
+            ("usr/lib/python3/dist-packages/old.egg-info/PKG-INFO", "Name: Old\nVersion: 2\n"),
+            ("usr/lib/python3/dist-packages/single-3.egg-info", "Name: single\nVersion: 3\n"),
             ("app/node_modules/left/package.json", r#"{"name":"left","version":"1.2.3","license":"MIT"}"#),
             ("app/node_modules/@a/b/package.json", r#"{"name":"@a/b","version":"2.0.0"}"#),
             ("app/node_modules/left/test/package.json", r#"{"name":"no","version":"0"}"#),
@@ -162,6 +165,8 @@ mod tests {
             "pkg:apk/debian/musl@1.2.4-r2?arch=x86_64&distro=debian-12",
             "pkg:apk/debian/busybox@1.36?arch=x86_64&distro=debian-12",
             "pkg:pypi/x-y@1.0",
+            "pkg:pypi/old@2",
+            "pkg:pypi/single@3",
         ];
         let mut wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
         let mut found = found;
