@@ -167,6 +167,16 @@ impl World {
         });
     }
 
+    /// Whether the registry has an image that is made only when it is named (`tests/images DIR NAME`); says so where not.
+    pub fn serves(&self, image: &str) -> bool {
+        let there =
+            self.sh(&format!("curl -sf http://127.0.0.1:5000/v2/library/{image}/tags/list")).code == 0;
+        if !there {
+            eprintln!("NOT ASKED: the registry has no image {image}");
+        }
+        there
+    }
+
     /// Ends the registry.
     pub fn stop_registry(&self) {
         if let Some(mut child) = self.registry.borrow_mut().take() {

@@ -176,7 +176,8 @@ fn secrets_reach_the_step_and_nothing_else() {
 
 #[test]
 fn a_build_whose_client_goes_leaves_nothing() {
-    for client in [Client::Hull, Client::Docker] {
+    // Killed, or interrupted at its terminal.
+    for (client, signal) in [(Client::Hull, "KILL"), (Client::Docker, "KILL"), (Client::Hull, "INT")] {
         let world = World::start();
         let root = project(
             &world,
@@ -187,8 +188,8 @@ fn a_build_whose_client_goes_leaves_nothing() {
         let mut child = command.env("DOCKER_BUILDKIT", "0").arg(&root).spawn().unwrap();
         let running = || !world.sh("pgrep -f 'slee[p] 4711'").stdout.is_empty();
         eventually("the step runs", 20, || running().then_some(()));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        world.sh(&format!("kill -{signal} {}", child.id())).ok();
+        assert!(!child.wait().unwrap().success());
         eventually("the step ended", 10, || (!running()).then_some(()));
         let left = || {
             let names = ["exec/containers", "data/build/mounts", "exec/build", "exec/runtime"];

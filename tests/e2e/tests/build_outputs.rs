@@ -237,6 +237,16 @@ fn the_same_on_every_driver_and_verified() {
     let overlay = World::with_flags(&[&mirror[..], &["--storage-driver", "overlay2"]].concat());
     assert_eq!(digest(&erofs), digest(&overlay));
 
+    // Every layer made here is as old as SOURCE_DATE_EPOCH says, at most.
+    let at = erofs.directory().display();
+    let dated = "--build-arg SOURCE_DATE_EPOCH=1000000000 -o type=oci,rewrite-timestamp=true,compression=uncompressed,tar=false";
+    build(&erofs, &root_of(&erofs), &format!("{dated},dest={at}/dated")).ok();
+    let script = format!(
+        "import glob, json, tarfile\nlate = 0\nfor blob in glob.glob('{at}/dated/blobs/sha256/*'):\n  try: names = tarfile.open(blob).getmembers()\n  except tarfile.ReadError: continue\n  \
+         late += 'bin/busybox' not in [n.name for n in names] and sum(n.mtime > 1000000000 for n in names)\nprint(late)"
+    );
+    assert_eq!(erofs.sh(&format!("python3 -c \"{script}\"")).ok(), "0");
+
     // Verified: what is the same, and the first file that is not.
     let root = root_of(&erofs);
     let said = build(&erofs, &root, "--verify -t ok").ok();
@@ -316,6 +326,41 @@ fn what_is_attested_says_what_is_in_it_and_no_secrets() {
     let provenance = all.iter().find(|one| one["predicateType"] != "https://spdx.dev/Document").unwrap();
     assert_eq!(provenance["predicate"]["builder"]["id"], "urn:me");
     assert_eq!(provenance["predicate"]["invocation"]["parameters"]["args"]["build-arg:TOKEN"], "tell-tale");
+    assert_eq!(provenance["predicate"]["metadata"]["https://mobyproject.org/buildkit@v1#hermetic"], false);
+    // The other form of it: all that its specification requires is there.
+    let first = &statements("--provenance=mode=max,version=v1,builder-id=urn:me,reproducible=true", "v1")[0];
+    assert_eq!(first["_type"], "https://in-toto.io/Statement/v0.1");
+    assert_eq!(first["predicateType"], "https://slsa.dev/provenance/v1");
+    let (definition, details) = (&first["predicate"]["buildDefinition"], &first["predicate"]["runDetails"]);
+    assert!(definition["buildType"].as_str().unwrap().starts_with("https://"));
+    let parameters = &definition["externalParameters"];
+    assert_eq!(parameters["configSource"]["path"], "Dockerfile");
+    assert_eq!(parameters["request"]["args"]["build-arg:TOKEN"], "tell-tale");
+    assert_eq!(definition["internalParameters"]["builderPlatform"], "linux/amd64");
+    let dependency = &definition["resolvedDependencies"][0];
+    assert!(dependency["uri"].as_str().unwrap().starts_with("pkg:docker/busybox@latest"));
+    assert_eq!(dependency["digest"]["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(details["builder"]["id"], "urn:me");
+    assert_eq!(details["metadata"]["buildkit_completeness"]["request"], true);
+    assert_eq!(details["metadata"]["buildkit_reproducible"], true);
+    assert!(!first.to_string().contains("hush-hush"));
+    // SPDX 2.3: required fields, and every relationship is between what the document has.
+    let document = &sbom["predicate"];
+    for field in ["spdxVersion", "dataLicense", "SPDXID", "name", "documentNamespace", "creationInfo"] {
+        assert!(!document[field].is_null(), "{field}");
+    }
+    let ids = document["packages"].as_array().unwrap().iter().map(|package| {
+        assert!(package["name"].is_string() && package["downloadLocation"].is_string(), "{package}");
+        package["SPDXID"].as_str().unwrap()
+    });
+    let ids: std::collections::BTreeSet<&str> = ids.chain(["SPDXRef-DOCUMENT"]).collect();
+    for relation in document["relationships"].as_array().unwrap() {
+        for end in ["spdxElementId", "relatedSpdxElement"] {
+            assert!(ids.contains(relation[end].as_str().unwrap()), "{relation}");
+        }
+    }
+    let said = build(&world, &root, "--sbom=generator=some/scanner").expect_code(1).stderr;
+    assert!(said.contains("cannot be run") && said.contains("--sbom=true"), "{said}");
     assert!(statements("--provenance=false", "none").is_empty());
 }
 

@@ -106,6 +106,11 @@ fn a_build_ends_with_dockers_patience() {
     eventually("the record says so", 30, || {
         plugged.docker("buildx history ls").ok().contains("Canceled").then_some(())
     });
+    let left = || {
+        let names = ["exec/containers", "exec/runtime"].map(|name| plugged.world.directory().join(name));
+        names.iter().map(|path| std::fs::read_dir(path).map_or(0, Iterator::count)).sum::<usize>()
+    };
+    eventually("all of it is gone", 30, || (left() == 0).then_some(()));
     plugged.world.stop();
 }
 

@@ -6,14 +6,6 @@
 
 use hull_e2e::{World, eventually};
 
-fn served(world: &World, image: &str) -> bool {
-    let found = world.sh(&format!("curl -sf http://127.0.0.1:5000/v2/library/{image}/tags/list")).code == 0;
-    if !found {
-        eprintln!("NOT ASKED: the registry has no image {image}");
-    }
-    found
-}
-
 fn ipv6_of(world: &World, container: &str) -> String {
     let format = "{{(index .NetworkSettings.Networks \"shop\").GlobalIPv6Address}}";
     let address = world.docker(&["inspect", "-f", format, container]).ok();
@@ -63,7 +55,7 @@ fn nginx_and_redis_answer_by_name_and_by_both_families() {
 #[test]
 fn postgres_answers_by_name_and_by_both_families() {
     let world = World::start();
-    if served(&world, "postgres") {
+    if world.serves("postgres") {
         world.docker(&["network", "create", "shop"]).ok();
         start(&world, "db", "postgres");
         let address = ipv6_of(&world, "db");
@@ -91,7 +83,7 @@ fn postgres_answers_by_name_and_by_both_families() {
 #[test]
 fn mariadb_answers_by_name() {
     let world = World::start();
-    if served(&world, "mariadb") {
+    if world.serves("mariadb") {
         world.docker(&["network", "create", "shop"]).ok();
         start(&world, "sql", "mariadb");
         let users = "create user app identified by 'x'; create database shop; grant all on shop.* to app";

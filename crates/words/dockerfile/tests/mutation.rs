@@ -1,4 +1,5 @@
-//! No input makes the reader panic or slow. Deterministic: the same inputs at each run.
+//! No input makes the reader panic or slow. Deterministic: the same inputs at each run. `HULL_FUZZ_SECONDS=600` goes on
+//! with further ones for that long.
 
 #![allow(clippy::unwrap_used)]
 
@@ -53,7 +54,10 @@ fn mutate(seed: &str, random: &mut Random) -> String {
 fn mutated_files_are_read_or_refused() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut read = 0;
-    for round in 0..20_000 {
+    let seconds = std::env::var("HULL_FUZZ_SECONDS").map_or(0, |text| text.parse().unwrap());
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let rounds = (0..).take_while(|round| *round < 20_000 || std::time::Instant::now() < end);
+    for round in rounds {
         let text = mutate(SEEDS[round % SEEDS.len()], &mut random);
         match Dockerfile::parse("Dockerfile", &text) {
             Ok(file) => {
