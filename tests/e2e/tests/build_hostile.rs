@@ -175,7 +175,10 @@ class Unix(http.client.HTTPConnection):
         self.sock.connect(sys.argv[1])
 def ask(path, body, kind='application/json'):
     c = Unix("d", timeout=20)
-    c.request('POST', path, body, {'Content-Type': kind})
+    try:
+        c.request('POST', path, body, {'Content-Type': kind})
+    except (BrokenPipeError, ConnectionResetError):
+        return 0 # refused before it was read
     answer = c.getresponse()
     answer.read()
     return answer.status
@@ -282,7 +285,8 @@ fn cve_2026_44517_two_hostile_builds_do_not_lead_each_other_out() {
         );
         let said = build(&world, &take, &[]);
         // It may be gone before it is opened, or before it is mounted.
-        let gone = ["not found", "no such file or directory"].iter().any(|text| said.stderr.contains(text));
+        let text = said.stderr.to_lowercase();
+        let gone = ["not found", "no such file or directory"].iter().any(|words| text.contains(words));
         assert!(said.code == 0 || gone, "{}", said.stderr);
         assert!(!said.stderr.contains("the host's"), "{}", said.stderr);
     }

@@ -61,6 +61,23 @@ struct Span {
     size: u64,
 }
 
+/// A file that goes unless it becomes whole.
+struct Partial(Option<PathBuf>);
+
+impl Partial {
+    fn is_whole(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 impl Contexts {
     /// Keeps contexts below `root`, at most about `limit` bytes.
     pub fn new(root: &Path, limit: u64) -> Self {
@@ -107,8 +124,17 @@ impl Contexts {
         Ok(answer)
     }
 
-    /// Takes the missing contents, one after the other.
-    pub fn fill(&self, id: &str, mut reader: impl Read) -> Result<()> {
+    /// Takes the missing contents, one after the other. Where that fails nothing of them stays, and nobody waits for
+    /// the context any more.
+    pub fn fill(&self, id: &str, reader: impl Read) -> Result<()> {
+        let filled = self.receive(id, reader);
+        if filled.is_err() {
+            lock(&self.waiting).retain(|waiting| waiting.id != id);
+        }
+        filled
+    }
+
+    fn receive(&self, id: &str, mut reader: impl Read) -> Result<()> {
         let (name, files, missing) = {
             let waiting = lock(&self.waiting);
             let found = waiting.iter().find(|waiting| waiting.id == id).ok_or_else(|| unknown(id))?;
@@ -120,6 +146,7 @@ impl Contexts {
         let segment = (0..).find(|number| !directory.join(format!("{number}.data")).exists()).unwrap_or(0);
         let place = directory.join(format!("{segment}.data"));
         let file = File::options().write(true).create_new(true).open(&place).map_err(failed())?;
+        let partial = Partial(Some(place));
         let mut writer = std::io::BufWriter::with_capacity(1 << 20, file);
         let (mut offset, mut added) = (0, Spans::new());
         let mut buffer = vec![0; 256 << 10];
@@ -131,7 +158,6 @@ impl Contexts {
                 let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
                 let read = reader.read(&mut buffer[..most]).map_err(Error::io("receive the context"))?;
                 if read == 0 {
-                    let _ = std::fs::remove_file(&place);
                     return Err(Error::invalid("the context ended early"));
                 }
                 hasher.update(&buffer[..read]);
@@ -140,7 +166,6 @@ impl Contexts {
             }
             let digest = raw_of(hasher);
             if Some(digest) != parse(text) {
-                let _ = std::fs::remove_file(&place);
                 return Err(Error::Invalid(format!("{path} changed while it was sent: build again")));
             }
             added.insert(digest, Span { segment, offset, size: *size });
@@ -148,6 +173,7 @@ impl Contexts {
         }
         writer.flush().map_err(failed())?;
         self.add(&name, &added)?;
+        partial.is_whole();
         let mut waiting = lock(&self.waiting);
         if let Some(found) = waiting.iter_mut().find(|waiting| waiting.id == id) {
             found.spans.extend(added);

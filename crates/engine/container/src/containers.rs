@@ -75,7 +75,7 @@ impl Containers {
 
     /// The devices that can be asked for by name.
     pub fn named_devices(&self) -> BTreeMap<String, cdi::Device> {
-        cdi::devices(&self.engine.config.cdi_spec_dirs)
+        cdi::devices(&self.engine.config().cdi_spec_dirs)
     }
 
     /// Creates a container, which does not run yet.

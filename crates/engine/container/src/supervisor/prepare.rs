@@ -54,7 +54,7 @@ pub(super) fn prepare(engine: &Engine, spec: &ContainerSpec) -> Result<Prepared>
         sources: std::mem::take(&mut held.sources),
         held,
         user,
-        devices: machine::devices(&spec.host_config, &engine.config.cdi_spec_dirs)?,
+        devices: machine::devices(&spec.host_config, &engine.config().cdi_spec_dirs)?,
         block_devices: machine::block_devices(&spec.host_config)?,
         seccomp: filter(engine, spec, &security)?,
         security,

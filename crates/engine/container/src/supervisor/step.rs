@@ -165,7 +165,7 @@ fn prepared(
     Ok(prepare::Prepared {
         user: prepare::first_user(engine, spec, &rootfs, &layers)?,
         mounts,
-        devices: machine::devices(&spec.host_config, &engine.config.cdi_spec_dirs)?,
+        devices: machine::devices(&spec.host_config, &engine.config().cdi_spec_dirs)?,
         block_devices: machine::block_devices(&spec.host_config)?,
         seccomp: prepare::filter(engine, spec, &security)?,
         security,
