@@ -6,7 +6,7 @@ use crate::evaluate::{World, kind_of, text};
 use crate::target::{Group, Target};
 use crate::{File, Options, compose, names};
 use hcl::Value;
-use hull_dockerfile::Glob;
+use hull_types::Glob;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! `.dockerignore`: what of a context is left out.
 
-use crate::glob::Glob;
+use hull_types::glob::{Glob, is_pattern};
 
 /// The rules of one file, in order; the last that applies to a path or to a directory above it decides.
 #[derive(Debug, Clone, Default)]
@@ -80,7 +80,7 @@ impl Rule {
             match mine.next() {
                 None => return true,
                 Some("**") => return true,
-                Some(text) if crate::glob::is_pattern(text) => {
+                Some(text) if is_pattern(text) => {
                     if text.contains("**") || Glob::new(text).is_ok_and(|glob| glob.matches(part)) {
                         continue;
                     }

@@ -23,7 +23,6 @@ mod directive;
 mod error;
 mod expand;
 mod flags;
-mod glob;
 mod heredoc;
 mod ignore;
 mod instruction;
@@ -40,7 +39,6 @@ mod suggest;
 pub use directive::{Check, Directives};
 pub use error::{ParseError, Result, excerpt};
 pub use expand::{Expanded, Expander, Lookup};
-pub use glob::{Glob, is_pattern};
 pub use heredoc::Heredoc;
 pub use ignore::Ignore;
 pub use instruction::{

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use hull_dockerfile::lint::{Facts, lint};
-use hull_dockerfile::{Dockerfile, Expander, Glob, Ignore, Mode, Mount};
+use hull_dockerfile::{Dockerfile, Expander, Ignore, Mode, Mount};
+use hull_types::Glob;
 
 const SEEDS: [&str; 4] = [
     "# syntax=x\n# escape=`\nARG V=${A:-b}\nFROM --platform=$BUILDPLATFORM a:${V} AS b\nRUN --mount=type=cache,target=/x \\\n  # c\n\n a <<EOF <<-'X'\n$x\nEOF\n\tX\nCOPY --from=b --chown=a:b --exclude=**/x --chmod=u+x ./*.c <<F /d/\nf\nF\n",

@@ -4,6 +4,7 @@
 
 pub mod digest;
 pub mod duration;
+pub mod glob;
 pub mod image_ref;
 pub mod oci;
 pub mod pattern;
@@ -14,6 +15,7 @@ pub mod size;
 pub mod timestamp;
 
 pub use digest::{ChainId, DiffId, Digest, DigestError};
+pub use glob::Glob;
 pub use image_ref::{ImageRef, ImageRefError, is_tag};
 pub use pattern::Pattern;
 pub use platform::Platform;

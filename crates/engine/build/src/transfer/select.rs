@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::files::{self, Facts, Files, Name, base, join, parts};
-use hull_dockerfile::{Glob, Ignore, is_pattern};
+use hull_dockerfile::Ignore;
+use hull_types::glob::{Glob, is_pattern};
 use std::sync::Arc;
 
 /// What is asked for.

@@ -1,4 +1,4 @@
-//! Patterns of paths: Go's `filepath.Match`, and `**` for any number of directories.
+//! Patterns of paths: Go's `path.Match`, and with `**` for any number of directories.
 
 /// One piece of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,14 +29,24 @@ pub fn is_pattern(text: &str) -> bool {
 }
 
 impl Glob {
-    /// Reads a pattern; Go's `syntax error in pattern` otherwise.
+    /// Reads a pattern as `.dockerignore` has them, with `**`, and `!` for `^` in classes; Go's `syntax error in
+    /// pattern` otherwise.
     pub fn new(pattern: &str) -> Result<Self, String> {
+        Self::read(pattern, true)
+    }
+
+    /// Reads a pattern of Go's `path.Match`, in which every star ends at a `/`.
+    pub fn plain(pattern: &str) -> Result<Self, String> {
+        Self::read(pattern, false)
+    }
+
+    fn read(pattern: &str, wide: bool) -> Result<Self, String> {
         let bad = || "syntax error in pattern".to_owned();
         let mut pieces = Vec::new();
         let mut characters = pattern.chars().peekable();
         while let Some(character) = characters.next() {
             let piece = match character {
-                '*' if characters.peek() == Some(&'*') => {
+                '*' if wide && characters.peek() == Some(&'*') => {
                     while characters.peek() == Some(&'*') {
                         characters.next();
                     }
@@ -52,7 +62,7 @@ impl Glob {
                 }
                 '*' => Piece::Star,
                 '?' => Piece::One,
-                '[' => class(&mut characters).ok_or_else(bad)?,
+                '[' => class(&mut characters, wide).ok_or_else(bad)?,
                 '\\' => Piece::Literal(characters.next().ok_or_else(bad)?),
                 other => Piece::Literal(other),
             };
@@ -71,11 +81,11 @@ impl Glob {
             return literal == path;
         }
         // All states at once: no input makes it slow.
-        let (mut reached, mut next) = (Vec::new(), Vec::new());
+        let (mut reached, mut next) = (States::new(self.pieces.len()), States::new(self.pieces.len()));
         self.reach(0, &mut reached);
         for character in path.chars() {
             next.clear();
-            for &state in &reached {
+            for &state in &reached.list {
                 match self.pieces.get(state) {
                     Some(Piece::Anything) => self.reach(state, &mut next),
                     Some(Piece::Star) if character != '/' => self.reach(state, &mut next),
@@ -83,20 +93,20 @@ impl Glob {
                     _ => {}
                 }
             }
-            if next.is_empty() {
+            if next.list.is_empty() {
                 return false;
             }
             std::mem::swap(&mut reached, &mut next);
         }
-        reached.contains(&self.pieces.len())
+        reached.has[self.pieces.len()]
     }
 
     /// Notes a state, and those that follow it without a character.
-    fn reach(&self, state: usize, states: &mut Vec<usize>) {
-        if states.contains(&state) {
+    fn reach(&self, state: usize, states: &mut States) {
+        if std::mem::replace(&mut states.has[state], true) {
             return;
         }
-        states.push(state);
+        states.list.push(state);
         match self.pieces.get(state) {
             Some(Piece::Star | Piece::Anything) => self.reach(state + 1, states),
             Some(Piece::Maybe) => {
@@ -108,20 +118,36 @@ impl Glob {
     }
 }
 
+/// Places in a pattern.
+struct States {
+    list: Vec<usize>,
+    has: Vec<bool>,
+}
+
+impl States {
+    fn new(last: usize) -> Self {
+        Self { list: Vec::new(), has: vec![false; last + 1] }
+    }
+    fn clear(&mut self) {
+        for state in self.list.drain(..) {
+            self.has[state] = false;
+        }
+    }
+}
+
 fn takes(piece: &Piece, character: char) -> bool {
     match piece {
         Piece::Literal(wanted) => *wanted == character,
         Piece::One => character != '/',
         Piece::Class(negated, ranges) => {
-            character != '/'
-                && ranges.iter().any(|(low, high)| (*low..=*high).contains(&character)) != *negated
+            ranges.iter().any(|(low, high)| (*low..=*high).contains(&character)) != *negated
         }
         Piece::Star | Piece::Anything | Piece::Maybe => false,
     }
 }
 
-fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Piece> {
-    let negated = characters.next_if(|next| matches!(next, '^' | '!')).is_some();
+fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>, wide: bool) -> Option<Piece> {
+    let negated = characters.next_if(|next| *next == '^' || (wide && *next == '!')).is_some();
     let mut ranges = Vec::new();
     loop {
         let mut read = || match characters.next()? {
@@ -179,5 +205,31 @@ mod tests {
         for bad in ["[", "[]a]", "a[b-]", "\\"] {
             assert!(Glob::new(bad).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn plain_patterns_are_gos() {
+        let fits = |pattern: &str, text: &str| Glob::plain(pattern).ok().map(|glob| glob.matches(text));
+        for (pattern, text, expected) in [
+            ("busy*", "busybox:latest", Some(true)),
+            ("*", "a/b", Some(false)),
+            ("**", "a/b", Some(false)),
+            ("**b", "aab", Some(true)),
+            ("*/*", "a/b:1", Some(true)),
+            ("b?sy[a-c]ox", "busybox", Some(true)),
+            ("b[^u]sybox", "busybox", Some(false)),
+            ("b[!u]sybox", "busybox", Some(true)),
+            ("a[^b]c", "a/c", Some(true)),
+            ("*box*test", "busybox:latest", Some(true)),
+            ("\\*", "*", Some(true)),
+            ("[", "a", None),
+            ("[]a]", "]", None),
+            ("a\\", "a", None),
+            ("", "", Some(true)),
+            ("a*b*c", "axxbxxd", Some(false)),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+        let long = "a".repeat(10_000);
+        assert_eq!(fits(&"a*".repeat(500), &format!("{long}/")), Some(false));
     }
 }
