@@ -5,12 +5,13 @@ use crate::hijack::Hijack;
 use crate::status::{Failure, status_of};
 use crate::version::ApiVersion;
 use bytes::Bytes;
+use hull_archive::PieceWriter;
 use hull_errors::Kind;
 use hyper::body::{Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use std::io;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
@@ -121,6 +122,28 @@ pub fn stream(
     producer: Option<AbortOnDrop>,
 ) -> Outcome {
     Ok(Reply::Response(respond(StatusCode::OK, content_type, Body::Stream(pieces, producer))))
+}
+
+/// 200 with a stream of what is written, by a blocking thread. One that fails ends without its end.
+pub fn written<E: std::error::Error + Send + Sync + 'static>(
+    content_type: &'static str,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E> + Send + 'static,
+) -> Outcome {
+    let (sender, pieces) = mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        let send = |piece: Vec<u8>| {
+            sender.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        };
+        let mut writer = PieceWriter::new(send);
+        let written = write(&mut writer).map_err(io::Error::other).and_then(|()| writer.flush());
+        if let Err(error) = written {
+            if !sender.is_closed() {
+                tracing::warn!(%error, content_type, "what was asked for could not be sent to its end");
+            }
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    stream(content_type, pieces, None)
 }
 
 /// A response with a body.

@@ -2,15 +2,14 @@
 
 use crate::cache::Made;
 use crate::error::{Error, Result};
-use hull_archive::{Archive, Entry, Time, Writer};
+use hull_archive::{Archive, Entry, PieceWriter, Time, Writer};
 use hull_image::Making;
 use hull_snapshot::Added;
 use hull_types::ChainId;
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
-const PIECE: usize = 256 << 10;
 /// What an archive without members is as long as.
 const EMPTY: usize = 1024;
 
@@ -23,10 +22,17 @@ pub(crate) fn commit(
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(4);
         let writer = scope.spawn(move || {
-            let mut pieces = Pieces { sender, buffer: Vec::with_capacity(PIECE), unread: false };
+            let mut unread = false;
+            let mut pieces = PieceWriter::new(|piece| {
+                sender.send(piece).map_err(|_| {
+                    unread = true;
+                    io::ErrorKind::BrokenPipe.into()
+                })
+            });
             let written =
                 write(&mut pieces).and_then(|()| pieces.flush().map_err(Error::io("write a layer")));
-            (written, pieces.unread)
+            drop(pieces);
+            (written, unread)
         });
         let made = consume(making, parent, receiver);
         match writer.join() {
@@ -54,33 +60,6 @@ fn beginning(receiver: &Receiver<Vec<u8>>) -> Option<Vec<u8>> {
         piece.extend(receiver.recv().ok()?);
     }
     Some(piece)
-}
-
-struct Pieces {
-    sender: SyncSender<Vec<u8>>,
-    buffer: Vec<u8>,
-    // Nobody reads any more.
-    unread: bool,
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > PIECE {
-            self.flush()?;
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
-        self.sender.send(piece).map_err(|_| {
-            self.unread = true;
-            io::ErrorKind::BrokenPipe.into()
-        })
-    }
 }
 
 struct PieceReader {
@@ -144,14 +123,15 @@ fn set_back(entry: &mut Entry, epoch: i64) {
 mod tests {
     use super::*;
 
-    fn sent(write: impl FnOnce(&mut Writer<&mut Pieces>) -> hull_archive::Result<()>) -> Option<usize> {
+    fn sent(write: impl FnOnce(&mut Writer<&mut dyn Write>) -> hull_archive::Result<()>) -> Option<usize> {
         let (sender, receiver) = sync_channel(100);
-        let mut pieces = Pieces { sender, buffer: Vec::new(), unread: false };
-        let mut writer = Writer::new(&mut pieces);
+        let mut pieces = PieceWriter::new(|piece| sender.send(piece).map_err(io::Error::other));
+        let mut writer = Writer::new(&mut pieces as &mut dyn Write);
         write(&mut writer).unwrap();
         writer.finish().unwrap();
         pieces.flush().unwrap();
         drop(pieces);
+        drop(sender);
         let first = beginning(&receiver)?;
         Some(first.len() + receiver.iter().map(|piece| piece.len()).sum::<usize>())
     }
@@ -160,13 +140,13 @@ mod tests {
     fn only_an_archive_without_members_is_empty() {
         assert_eq!(sent(|_| Ok(())), None);
         // Its contents come in one write that fills a piece: the header before it goes alone.
-        let large = vec![7u8; PIECE];
+        let large = vec![7u8; 256 << 10];
         let length = sent(|writer| {
             let mut entry = Entry::new("large", hull_archive::EntryKind::File, 0o644);
             entry.size = large.len() as u64;
             writer.entry(&entry)?;
             writer.contents(&large)
         });
-        assert!(length.unwrap() > PIECE + 512);
+        assert!(length.unwrap() > large.len() + 512);
     }
 }

@@ -12,7 +12,7 @@ use crate::spec::{MountKind, MountSpec, clean};
 use crate::supervisor::{Handle, Published, below, user_in};
 use bytes::Bytes;
 use hull_api_types::{ContainerPathStat, FilesystemChange};
-use hull_archive::{Decompressor, PackOptions, UnpackOptions};
+use hull_archive::{Decompressor, PackOptions, PieceWriter, UnpackOptions};
 use hull_errors::{HasKind, Kind};
 use hull_sys::in_root::InRoot;
 use hull_sys::mount::{self, Attributes, Change, Propagation};
@@ -22,9 +22,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-
-/// Size of the pieces of a stream.
-const PIECE: usize = 64 << 10;
 
 type Pieces = mpsc::Receiver<io::Result<Bytes>>;
 
@@ -61,7 +58,7 @@ pub(crate) async fn get(
     path: &str,
 ) -> Result<(ContainerPathStat, Pieces)> {
     let published = handle.published();
-    let (sender, receiver) = mpsc::channel(8);
+    let (sender, receiver) = mpsc::channel(4);
     let (told, stat) = oneshot::channel();
     let (path, spec) = (path.to_owned(), Arc::clone(&published.spec));
     let (own_engine, own_published) = (Arc::clone(engine), Arc::clone(&published));
@@ -70,7 +67,7 @@ pub(crate) async fn get(
         let found = stat.is_ok();
         let _ = told.send(stat);
         if found {
-            let pack = |writer: &mut PieceWriter| {
+            let pack = |writer: &mut dyn Write| {
                 hull_archive::pack(root.as_fd(), Path::new(&path), &PackOptions::default(), writer)
             };
             stream(sender, pack);
@@ -94,34 +91,14 @@ pub(crate) async fn get(
 /// Runs what writes an archive, and tells its failure as the stream's last piece.
 fn stream(
     sender: mpsc::Sender<io::Result<Bytes>>,
-    act: impl FnOnce(&mut PieceWriter) -> hull_archive::Result<()>,
+    act: impl FnOnce(&mut dyn Write) -> hull_archive::Result<()>,
 ) {
-    let mut writer = PieceWriter { sender, buffer: Vec::with_capacity(PIECE) };
+    let send =
+        |piece: Vec<u8>| sender.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into());
+    let mut writer = PieceWriter::new(send);
     let result = act(&mut writer).map_err(io::Error::other).and_then(|()| writer.flush());
     if let Err(error) = result {
-        let _ = writer.sender.blocking_send(Err(error));
-    }
-}
-
-struct PieceWriter {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    buffer: Vec<u8>,
-}
-
-impl Write for PieceWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > PIECE {
-            self.flush()?;
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
-        self.sender.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let _ = sender.blocking_send(Err(error));
     }
 }
 
@@ -176,7 +153,7 @@ fn check_writable(spec: &ContainerSpec, path: &str) -> Result<()> {
 /// The image's files with the container's changes, without anything mounted in it.
 pub(crate) async fn export(engine: &Arc<Engine>, handle: &Handle) -> Result<Pieces> {
     let published = handle.published();
-    let (sender, receiver) = mpsc::channel(8);
+    let (sender, receiver) = mpsc::channel(4);
     let rootfs = engine.snapshotter.rootfs(&published.spec.id).map_err(Error::service)?;
     let layers = engine.snapshotter.mounts(&rootfs);
     let root = hull_sys::mount_rootfs(&read_only(rootfs), &layers)

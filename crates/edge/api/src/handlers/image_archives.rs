@@ -5,18 +5,15 @@ use crate::request::{BodyReader, Call};
 use crate::response::{self, Outcome};
 use crate::router::Router;
 use crate::status::Failure;
-use bytes::Bytes;
 use hull_api_types::{JsonMessage, JsonProgress};
 use hull_image::{ImageError, Images, ImportOptions, LoadOptions};
 use hull_registry_client::Registry;
 use hull_types::{ImageRef, Platform, size};
-use std::io::{self, Write};
+use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Size of the pieces of a stream.
-const PIECE: usize = 256 << 10;
 /// How often a download's progress is told at most.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -43,13 +40,7 @@ async fn save_one(images: Images, call: Call) -> Outcome {
 
 async fn save(images: Images, names: Vec<String>, platform: Option<Platform>) -> Outcome {
     let saving = super::blocking(move || images.save(&names, platform.as_ref())).await?;
-    let (sender, pieces) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = Pieces::new(sender);
-        let written = saving.write(&mut writer).map_err(io::Error::other);
-        writer.end(written);
-    });
-    response::stream("application/x-tar", pieces, None)
+    response::written("application/x-tar", move |writer| saving.write(writer))
 }
 
 /// The platform asked for: a JSON document of the image specification's, or its short form.
@@ -173,44 +164,5 @@ async fn told<T: Send + 'static>(
             super::to_the_end(async { work.await.unwrap_or_else(|error| Err(error.into())) }).await?;
             response::empty(hyper::StatusCode::OK)
         }
-    }
-}
-
-/// What is written, in pieces into a channel.
-pub(super) struct Pieces {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    buffer: Vec<u8>,
-}
-
-impl Pieces {
-    pub(super) fn new(sender: mpsc::Sender<io::Result<Bytes>>) -> Self {
-        Self { sender, buffer: Vec::with_capacity(PIECE) }
-    }
-
-    /// The end, or why it ends before.
-    pub(super) fn end(mut self, written: io::Result<()>) {
-        if let Err(error) = written.and_then(|()| self.flush()) {
-            if !self.sender.is_closed() {
-                tracing::warn!(%error, "an archive could not be sent");
-            }
-            let _ = self.sender.blocking_send(Err(error));
-        }
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > PIECE {
-            self.flush()?;
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
-        self.sender.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -1,7 +1,6 @@
 //! Volumes.
 
 use super::blocking;
-use super::image_archives::Pieces;
 use crate::request::Call;
 use crate::response::{self, Outcome, empty};
 use crate::router::Router;
@@ -10,8 +9,6 @@ use hull_api_types::{VolumeCreateOptions, VolumeListResponse};
 use hull_errors::Kind;
 use hull_volume::Volumes;
 use hyper::StatusCode;
-use std::io;
-use tokio::sync::mpsc;
 
 const LIST_FILTERS: [&str; 4] = ["dangling", "driver", "label", "name"];
 const PRUNE_FILTERS: [&str; 3] = ["all", "label", "label!"];
@@ -73,13 +70,8 @@ async fn export(volumes: Volumes, call: Call) -> Outcome {
         other => return Err(Failure::invalid(format!("invalid compression {other:?}: it is none or zstd"))),
     };
     let export = blocking(move || volumes.export(&name)).await?;
-    let (sender, pieces) = mpsc::channel(8);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = Pieces::new(sender);
-        let written = if zstd { export.write_zstd(&mut writer) } else { export.write(&mut writer) };
-        writer.end(written.map_err(io::Error::other));
-    });
-    response::stream(if zstd { "application/zstd" } else { "application/x-tar" }, pieces, None)
+    let kind = if zstd { "application/zstd" } else { "application/x-tar" };
+    response::written(kind, move |writer| if zstd { export.write_zstd(writer) } else { export.write(writer) })
 }
 
 async fn import(volumes: Volumes, mut call: Call) -> Outcome {

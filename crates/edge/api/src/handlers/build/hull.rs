@@ -19,7 +19,7 @@ use hull_types::{ChainId, Digest, ImageRef, Platform};
 use hyper::StatusCode;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
@@ -77,31 +77,7 @@ pub async fn forget(builder: Builder, call: Call) -> Outcome {
 pub async fn tree(builder: Builder, call: Call) -> Outcome {
     let top = call.query.text("top").map(str::parse::<Digest>).transpose();
     let top = top.map_err(|error| Failure::invalid(error.to_string()))?.map(ChainId);
-    let (sender, pieces) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = Pieces(sender);
-        let mut buffered = io::BufWriter::with_capacity(256 << 10, &mut writer);
-        let written = builder.export(top.as_ref(), &mut buffered);
-        let flushed = buffered.flush();
-        drop(buffered);
-        if let Err(error) = written.map_err(io::Error::other).and(flushed) {
-            let _ = writer.0.blocking_send(Err(error));
-        }
-    });
-    response::stream("application/x-tar", pieces, None)
-}
-
-pub(super) struct Pieces(pub(super) mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = Bytes::copy_from_slice(bytes);
-        self.0.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    response::written("application/x-tar", move |writer| builder.export(top.as_ref(), writer))
 }
 
 pub async fn build(builder: Builder, mut call: Call) -> Outcome {

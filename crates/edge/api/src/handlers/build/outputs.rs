@@ -1,20 +1,18 @@
 //! What a build's options say of platforms, outputs, attestations and caches; and the outputs that clients get.
 
-use super::hull::{Pieces, source};
+use super::hull::source;
 use crate::request::Call;
 use crate::response::{self, Outcome};
 use crate::status::Failure;
 use hull_api_types::Map;
 use hull_api_types::build::{BuildOptions, BuildOutput, BuildPlace, BuildPlatform, BuildResult};
 use hull_build::{
-    Attest, BuildRequest, Builder, CachePlace, CacheSource, CacheTarget, Checkout, Error, Mode, Output,
-    Product, Version,
+    Attest, BuildRequest, Builder, CachePlace, CacheSource, CacheTarget, Checkout, Mode, Output, Product,
+    Version,
 };
 use hull_dockerfile::hint;
 use hull_image::{Compression, Packing};
 use hull_types::{ImageRef, Platform};
-use std::io::{self, Write};
-use tokio::sync::mpsc;
 
 /// The ways of a build besides its request.
 pub struct Ways {
@@ -199,19 +197,8 @@ pub async fn get(builder: Builder, call: Call) -> Outcome {
         "caches" => true,
         other => return Err(Failure::invalid(format!("{other:?} is neither archives nor caches"))),
     };
-    let (sender, pieces) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = Pieces(sender);
-        let mut buffered = io::BufWriter::with_capacity(256 << 10, &mut writer);
-        let written: Result<(), Error> = match caches {
-            true => product.cache(number, &mut buffered),
-            false => product.archive(number, &mut buffered),
-        };
-        let flushed = buffered.flush();
-        drop(buffered);
-        if let Err(error) = written.map_err(io::Error::other).and(flushed) {
-            let _ = writer.0.blocking_send(Err(error));
-        }
-    });
-    response::stream("application/x-tar", pieces, None)
+    response::written("application/x-tar", move |writer| match caches {
+        true => product.cache(number, writer),
+        false => product.archive(number, writer),
+    })
 }
