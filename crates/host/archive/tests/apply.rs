@@ -262,7 +262,8 @@ fn cve_2025_47290_names_are_exchanged_while_a_layer_is_unpacked() {
                 let _ = std::fs::rename(root.join("aside"), root.join("d"));
             }
         });
-        for _ in 0..40 {
+        let mut rounds = support::Rounds::new(40);
+        while rounds.more() {
             let _ = std::fs::remove_dir_all(&root);
             let _ = std::fs::create_dir(&root);
             let _ = onto(&root, &tar);

@@ -1,8 +1,11 @@
 //! TLS: whom to trust, and that nothing else is a way in.
 #![allow(clippy::unwrap_used)]
 
+mod server;
+
+use futures::StreamExt;
 use hull_errors::{HasKind, Kind};
-use hull_registry_client::{Config, Proxies, Registry, RegistryError};
+use hull_registry_client::{Auth, Config, Proxies, Registry, RegistryError};
 use hull_types::ImageRef;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -46,6 +49,18 @@ fn certificates(directory: &Path, subject: &str) {
 }
 
 async fn serve(directory: &Path, address: &str, want_client: bool) -> String {
+    serve_with(directory, address, want_client, Arc::default(), "404 Not Found", "").await
+}
+
+// A server that gives this one answer, and notes the heads of what it is asked.
+async fn serve_with(
+    directory: &Path,
+    address: &str,
+    want_client: bool,
+    log: Arc<Mutex<Vec<String>>>,
+    status: &'static str,
+    body: &'static str,
+) -> String {
     hull_registry_client::install_crypto();
     let read = |name: &str| CertificateDer::from_pem_file(directory.join(name)).unwrap();
     let key = PrivateKeyDer::from_pem_file(directory.join("server.key")).unwrap();
@@ -66,8 +81,11 @@ async fn serve(directory: &Path, address: &str, want_client: bool) -> String {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut head = [0; 4096];
-            let _ = stream.read(&mut head).await;
-            let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let read = stream.read(&mut head).await.unwrap_or(0);
+            log.lock().unwrap().push(String::from_utf8_lossy(&head[..read]).into_owned());
+            let length = body.len();
+            let answer =
+                format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
             let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
@@ -160,6 +178,47 @@ async fn a_registry_behind_a_proxy_is_trusted_as_any() {
     assert!(error.ends_with("proxyconnect tcp: Proxy Authentication Required"), "{error}");
     let asked = asked.lock().unwrap();
     assert!(asked.iter().all(|head| head.starts_with("CONNECT r.invalid:443 HTTP/1.1\r\n")), "{asked:?}");
+}
+
+// An image may say where else its layers are: whoever is there gets to know nobody.
+#[tokio::test]
+async fn cve_2020_15157_foreign_layers_are_fetched_without_credentials() {
+    let Some(address) = address().map(|address| address.to_string()) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path(), &format!("IP:{address}"));
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let elsewhere = serve_with(directory.path(), &address, false, asked.clone(), "200 OK", "layer").await;
+    let certs = directory.path().join("certs.d");
+    std::fs::create_dir_all(certs.join(&elsewhere)).unwrap();
+    std::fs::copy(directory.path().join("ca.crt"), certs.join(&elsewhere).join("ca.crt")).unwrap();
+    // A registry that knows ann, and has the manifest alone.
+    let registry = server::Server::start(|request| match request.header("authorization") {
+        "" => server::Answer::new(401, "").with("www-authenticate", r#"Basic realm="x""#),
+        _ if request.target.contains("/blobs/") => server::Answer::new(404, ""),
+        _ => server::Answer::new(200, r#"{"schemaVersion":2,"config":{},"layers":[]}"#)
+            .with("content-type", "application/vnd.oci.image.manifest.v1+json"),
+    })
+    .await;
+    let plain = server::Server::start(|_| server::Answer::new(200, "layer")).await;
+    let image: ImageRef = format!("{}/a:1", registry.address).parse().unwrap();
+    let auth = Auth { username: "ann".into(), password: "secret".into(), ..Auth::default() };
+    let config = Config { certs_dir: Some(certs), ..Config::default() };
+    let repository = Registry::new(config).repository(&image, Some(auth));
+    repository.resolve(&image).await.unwrap();
+    let wanted = serde_json::from_value(serde_json::json!({
+        "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar", "size": 5,
+        "digest": format!("sha256:{}", "0".repeat(64)),
+        "urls": [format!("http://{}/layer", plain.address), format!("https://{elsewhere}/layer")]
+    }))
+    .unwrap();
+    let mut blob = repository.blob(&wanted, 0).await.unwrap();
+    assert_eq!(&blob.stream.next().await.unwrap().unwrap()[..], b"layer");
+    let asked = asked.lock().unwrap();
+    assert!(
+        asked[0].starts_with("GET /layer ") && !asked[0].to_lowercase().contains("authorization"),
+        "{asked:?}"
+    );
+    assert!(plain.requests().is_empty(), "layers come over https only");
 }
 
 #[tokio::test]

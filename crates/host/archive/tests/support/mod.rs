@@ -5,6 +5,24 @@ use hull_archive::{Entry, EntryKind, Writer};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The rounds of a race: a few, or as many as go into what `HULL_RACE_SECONDS` says.
+pub struct Rounds {
+    left: usize,
+    until: Option<Instant>,
+}
+
+impl Rounds {
+    pub fn new(few: usize) -> Self {
+        let seconds = std::env::var("HULL_RACE_SECONDS").ok().and_then(|text| text.parse().ok());
+        Self { left: few, until: seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds)) }
+    }
+    pub fn more(&mut self) -> bool {
+        self.left = self.left.saturating_sub(1);
+        self.until.map_or(self.left > 0, |until| Instant::now() < until)
+    }
+}
 
 /// What is at each path under `root`, as text.
 pub fn facts(root: &Path) -> BTreeMap<PathBuf, String> {
