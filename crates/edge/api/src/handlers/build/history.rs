@@ -1,13 +1,11 @@
 //! The records of builds.
 
-use super::hull::Pieces;
 use crate::request::Call;
 use crate::response::{self, Outcome, empty};
 use hull_api_types::build::BuildRecord;
 use hull_build::{BuildRequest, Builder, Recorder};
 use hyper::StatusCode;
-use std::io::{self, Write};
-use tokio::sync::mpsc;
+use std::io;
 
 pub async fn list(builder: Builder, call: Call) -> Outcome {
     call.shape().json(&builder.history().list()?)
@@ -15,13 +13,7 @@ pub async fn list(builder: Builder, call: Call) -> Outcome {
 
 pub async fn log(builder: Builder, call: Call) -> Outcome {
     let mut file = builder.history().log(call.param("ref"))?;
-    let (sender, pieces) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let mut writer = io::BufWriter::with_capacity(64 << 10, Pieces(sender));
-        // Who goes away needs no more of it.
-        let _ = io::copy(&mut file, &mut writer).and_then(|_| writer.flush());
-    });
-    response::stream("application/json", pieces, None)
+    response::written("application/json", move |writer| io::copy(&mut file, writer).map(drop))
 }
 
 pub async fn remove(builder: Builder, call: Call) -> Outcome {
