@@ -65,7 +65,7 @@ struct Span {
 struct Partial(Option<PathBuf>);
 
 impl Partial {
-    fn is_whole(mut self) {
+    fn keep(mut self) {
         self.0 = None;
     }
 }
@@ -173,7 +173,7 @@ impl Contexts {
         }
         writer.flush().map_err(failed())?;
         self.add(&name, &added)?;
-        partial.is_whole();
+        partial.keep();
         let mut waiting = lock(&self.waiting);
         if let Some(found) = waiting.iter_mut().find(|waiting| waiting.id == id) {
             found.spans.extend(added);
