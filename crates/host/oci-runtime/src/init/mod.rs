@@ -139,6 +139,10 @@ impl Init<'_> {
         let label = setup::open_label(self.process)?;
         let stream =
             setup::connect(self.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_path))?;
+        if self.options.rootless && self.namespaces.makes(namespace::USER) {
+            // The files in /proc of an undumpable process are root's: a maker who is not root could write no maps.
+            self.channel.await_maps()?;
+        }
         process::set_dumpable(false).during("cannot become undumpable")?;
         self.enter_namespaces()?;
         if !self.options.no_new_keyring {

@@ -56,7 +56,7 @@ impl Init<'_> {
             namespace::join(&target.fd, target.flag)
                 .during(format_args!("cannot join the {} namespace", target.kind))?;
         }
-        if self.namespaces.makes(namespace::USER) {
+        if self.namespaces.makes(namespace::USER) && !self.options.rootless {
             self.channel.await_maps()?;
         }
         if self.namespaces.has(namespace::USER) {
