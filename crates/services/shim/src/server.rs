@@ -84,8 +84,10 @@ impl Server {
         self.reap();
         while !self.is_over() {
             let mut ready = self.wait()?;
-            // Ends of children last: what was asked and written before is dealt with before.
-            ready.sort_by_key(|(token, _)| matches!(token, Token::Children));
+            // Ends of children, which are polled first, last: what was asked and written before is dealt with before.
+            if let [(Token::Children, _), ..] = ready[..] {
+                ready.rotate_left(1);
+            }
             for (token, flags) in ready {
                 self.handle(token, flags);
             }
@@ -114,26 +116,22 @@ impl Server {
     fn wait(&mut self) -> io::Result<Vec<(Token, PollFlags)>> {
         // The first wait after work is short; once it passes in vain the memory that is not needed is given back, and
         // only then does the shim wait for as long as it takes.
-        let mut limit = Some(IDLE);
-        loop {
-            let due = self.resolver.as_ref().and_then(Resolver::deadline);
-            let wait = due.and_then(|due| Timespec::try_from(due).ok());
-            let wait = [wait, limit].into_iter().flatten().min();
-            let ready = self.poll(wait.as_ref())?;
-            if !ready.is_empty() || due.is_some() {
-                return Ok(ready);
-            }
-            if wait.is_some() {
-                if let Some(resolver) = &mut self.resolver {
-                    resolver.rest();
-                }
-                hull_sys::program_memory::forget_program_pages();
-                limit = None;
-            }
+        let due = self.resolver.as_ref().and_then(Resolver::deadline);
+        let wait = due.and_then(|due| Timespec::try_from(due).ok()).map_or(IDLE, |due| due.min(IDLE));
+        let ready = self.poll(|polled| poll(polled, Some(&wait)))?;
+        if !ready.is_empty() || due.is_some() {
+            return Ok(ready);
         }
+        if let Some(resolver) = &mut self.resolver {
+            resolver.rest();
+        }
+        self.poll(hull_sys::program_memory::forget_and_poll)
     }
 
-    fn poll(&self, limit: Option<&Timespec>) -> io::Result<Vec<(Token, PollFlags)>> {
+    fn poll(
+        &self,
+        wait: impl FnOnce(&mut [PollFd<'_>]) -> rustix::io::Result<usize>,
+    ) -> io::Result<Vec<(Token, PollFlags)>> {
         let mut tokens = vec![Token::Children, Token::Listener];
         let mut polled =
             vec![PollFd::new(&self.children, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
@@ -155,7 +153,7 @@ impl Server {
                 polled.push(PollFd::from_borrowed_fd(descriptor, flags));
             });
         }
-        match poll(&mut polled, limit) {
+        match wait(&mut polled) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
