@@ -3,13 +3,13 @@
 
 use hull_sys::fork::{Side, fork};
 use hull_sys::process;
+use hull_sys::program::Program;
 use hull_sys::rustix;
 use hull_sys::rustix::event::{PollFd, PollFlags, poll};
 use hull_sys::signal::{self, SignalSet};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 const SIGCHLD: i32 = 17;
 /// Faults of this process's own, and stops of its background writes to a terminal.
@@ -111,9 +111,18 @@ fn become_program(program: &[OsString]) -> ! {
     signal::restore_default(21);
     signal::restore_default(22);
     signal::reset_all();
-    let error = Command::new(&program[0]).args(&program[1..]).exec();
+    let error = replaced_by(program);
     eprintln!("init: exec {} failed: {error}", program[0].display());
     process::exit(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
+}
+
+/// Why this process's program cannot become that one.
+fn replaced_by(words: &[OsString]) -> std::io::Error {
+    let program = Program::new(&words[0]).and_then(|mut program| {
+        words[1..].iter().try_for_each(|word| program.argument(word))?;
+        Ok(program)
+    });
+    program.map_or_else(|error| error, Program::replace_this)
 }
 
 fn forward_until_end(signals: &OwnedFd, pid: i32, options: &Options) -> std::io::Result<i32> {

@@ -242,7 +242,7 @@ mod tests {
         "unified":{"memory.high":"400000000"}}"#;
 
     fn golden(json: &str, version: Version) -> String {
-        let resources = serde_json::from_str(json).unwrap();
+        let resources = hull_types::document::from_json(json.as_bytes()).unwrap();
         let lines = plan(&resources, version).into_iter();
         lines.map(|w| format!("{} {} <- {}\n", w.controller, w.file, w.value)).collect()
     }

@@ -111,11 +111,13 @@ pub(crate) fn number(path: &Path) -> Option<u64> {
 /// A file of `key number` lines.
 pub(crate) fn table(path: &Path) -> BTreeMap<String, u64> {
     let text = read(path).unwrap_or_default();
-    let pairs = text.lines().filter_map(|line| {
-        let (key, value) = line.split_once(' ')?;
-        Some((key.to_owned(), value.trim().parse().ok()?))
-    });
-    pairs.collect()
+    let mut pairs = BTreeMap::new();
+    for (key, value) in text.lines().filter_map(|line| line.split_once(' ')) {
+        if let Ok(value) = value.trim().parse() {
+            pairs.insert(key.to_owned(), value);
+        }
+    }
+    pairs
 }
 
 /// The file of a controller's directory, where it has one.

@@ -67,7 +67,7 @@ fn paths_stay_in_the_hierarchy() {
 
 #[test]
 fn what_cannot_be_set_is_said_and_leaves_nothing() {
-    let resources = serde_json::from_str(r#"{"cpu":{"cpus":"9999"}}"#).unwrap();
+    let resources = hull_types::document::from_json(br#"{"cpu":{"cpus":"9999"}}"#).unwrap();
     let error = Cgroup::create(&path("bad"), &resources).unwrap_err();
     assert!(error.to_string().contains("cpuset.cpus"), "{error}");
     let cgroup = Cgroup::load(&path("bad")).unwrap();

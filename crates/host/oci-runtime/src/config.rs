@@ -12,7 +12,8 @@ pub(crate) fn load(bundle: &Path) -> Result<Spec> {
         Ok(text) => text,
         Err(source) => return Err(Error::ReadConfig { path, source }),
     };
-    let spec = serde_json::from_slice(&text).map_err(|source| Error::ParseConfig { path, source })?;
+    let spec =
+        hull_types::document::from_json(&text).map_err(|source| Error::ParseConfig { path, source })?;
     check(&spec)?;
     Ok(spec)
 }
@@ -257,7 +258,7 @@ mod tests {
         .unwrap();
         let change: serde_json::Value = serde_json::from_str(change).unwrap();
         merge(&mut value, change);
-        check(&serde_json::from_value(value).unwrap())
+        check(&hull_types::document::from_json(value.to_string().as_bytes()).unwrap())
     }
 
     fn merge(into: &mut serde_json::Value, from: serde_json::Value) {

@@ -1,6 +1,7 @@
 //! What can go wrong, by the act that failed.
 
 use hull_errors::{HasKind, Kind};
+use hull_types::document::Malformed;
 use std::io;
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: Malformed,
     },
     /// The configuration asks for something impossible.
     #[error("invalid configuration: {0}")]
@@ -54,7 +55,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: Malformed,
     },
     /// A namespace that is to be joined could not be opened or entered.
     #[error("unable to start container process: cannot join the {kind} namespace at {path:?}: {source}")]

@@ -1,11 +1,13 @@
 //! Hooks: programs that run at points of a container's life, with its state on standard input.
 
+use hull_sys::program::{Program, Started};
 use hull_sys::rustix;
 use hull_types::oci::runtime::{Hook, State};
 use std::fs::File;
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+use std::time::Instant;
 
 /// Why a hook failed, and which.
 pub(crate) struct HookFailure {
@@ -39,25 +41,34 @@ pub(crate) fn run_all(point: &str, hooks: &[Hook], state: &State) -> Vec<String>
 }
 
 fn run_one(hook: &Hook, state: &[u8]) -> Result<(), String> {
-    let mut command = Command::new(&hook.path);
-    if let Some((name, arguments)) = hook.args.split_first() {
-        std::os::unix::process::CommandExt::arg0(&mut command, name).args(arguments);
-    }
-    command.env_clear().envs(hook.env.iter().filter_map(|pair| pair.split_once('=')));
-    // What it writes is for the one who reads its failure: the streams here are the container's already.
-    let failed = |error: std::io::Error| format!("{}: {}", hook.path, crate::failure::reason(&error));
-    let said = rustix::fs::memfd_create(c"hook", rustix::fs::MemfdFlags::CLOEXEC).map(File::from);
-    let said = said.map_err(|error| failed(error.into()))?;
-    let copy = || said.try_clone().map_err(failed);
-    command.stdin(Stdio::piped()).stdout(copy()?).stderr(copy()?);
-    let mut child = command.spawn().map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A hook need not read its input.
-        let _ = stdin.write_all(state);
-    }
-    let limit = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-    let status = wait(&mut child, limit).map_err(|reason| format!("{}: {reason}", hook.path))?;
+    let failed = |error: io::Error| format!("{}: {}", hook.path, crate::failure::reason(&error));
+    let (started, mut stdin, said) = start(hook).map_err(failed)?;
+    // A hook need not read its input.
+    let _ = stdin.write_all(state);
+    drop(stdin);
+    let status = wait(started, hook.timeout).map_err(|reason| format!("{}: {reason}", hook.path))?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}{}", hook.path, last_words(&said))) }
+}
+
+/// The hook, its standard input, and what it writes: that is for the one who reads its failure, for the streams here are
+/// the container's already.
+fn start(hook: &Hook) -> io::Result<(Started, File, File)> {
+    let mut program = Program::new(&hook.path)?;
+    if let Some((name, arguments)) = hook.args.split_first() {
+        program.name(name)?;
+        for argument in arguments {
+            program.argument(argument)?;
+        }
+    }
+    program.without_environment();
+    for pair in hook.env.iter().filter(|pair| pair.contains('=')) {
+        program.variable(pair)?;
+    }
+    let (stdin, ours) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    program.stream(0, stdin);
+    let said = program.record(1)?;
+    program.stream(2, OwnedFd::from(said.try_clone()?));
+    Ok((program.start()?, ours.into(), said))
 }
 
 /// What a failed hook wrote, as far as it is short.
@@ -70,16 +81,15 @@ fn last_words(said: &File) -> String {
     }
 }
 
-fn wait(child: &mut Child, limit: Option<Duration>) -> Result<std::process::ExitStatus, String> {
-    let text = |error: std::io::Error| crate::failure::reason(&error);
-    let Some(limit) = limit else { return child.wait().map_err(text) };
-    let start = Instant::now();
-    let pidfd = hull_sys::process::pidfd_open(child.id() as i32).map_err(text)?;
-    let milliseconds = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
-    if !hull_sys::process::wait_exited(&pidfd, milliseconds) {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(format!("timed out after {}s", start.elapsed().as_secs()));
+fn wait(started: Started, seconds: Option<i64>) -> Result<ExitStatus, String> {
+    let begun = Instant::now();
+    // None, and what is no time, is no limit.
+    let limit = seconds.filter(|seconds| *seconds >= 0).map(|seconds| seconds.saturating_mul(1000));
+    if let Some(limit) = limit
+        && !started.ends_within(limit)
+    {
+        started.kill();
+        return Err(format!("timed out after {}s", begun.elapsed().as_secs()));
     }
-    child.wait().map_err(text)
+    started.wait().map_err(|error| crate::failure::reason(&error))
 }

@@ -3,7 +3,6 @@
 use crate::state::{Directory, Record};
 use crate::{Error, Result};
 use hull_types::oci::runtime::State;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A container in the list.
@@ -24,16 +23,17 @@ pub fn list(state_root: &Path) -> Result<Vec<Listed>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         result => result.map_err(failed)?,
     };
-    let mut all = BTreeMap::new();
+    let mut all: Vec<Listed> = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name();
         let Some(id) = name.to_str() else { continue };
         let Ok(directory) = Directory::of(state_root, id) else { continue };
         let Ok(record) = directory.load(id) else { continue };
         let listed = Listed::of(record, &directory);
-        all.insert(listed.state.id.clone(), listed);
+        let place = all.partition_point(|other| other.state.id < listed.state.id);
+        all.insert(place, listed);
     }
-    Ok(all.into_values().collect())
+    Ok(all)
 }
 
 /// One container as the list has it.

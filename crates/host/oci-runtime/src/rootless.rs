@@ -1,9 +1,9 @@
 //! Containers made by a user who is not the host's root.
 
+use hull_sys::program::{self, Program};
 use hull_sys::rustix;
 use hull_types::oci::runtime::{IdMapping, Linux};
 use std::io;
-use std::process::Command;
 
 /// Whether the caller is one: not root, or root of a user namespace only.
 pub fn is_rootless() -> bool {
@@ -48,11 +48,15 @@ pub(crate) fn map_lines(mappings: &[IdMapping]) -> String {
 }
 
 fn ask(program: &str, pid: i32, mappings: &[IdMapping]) -> io::Result<()> {
-    let numbers = mappings.iter().flat_map(|m| [m.container_id, m.host_id, m.size]);
-    let output = Command::new(program).arg(pid.to_string()).args(numbers.map(|n| n.to_string())).output();
-    let output = output.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
-    if output.status.success() {
+    let mut asked = Program::new(program)?;
+    asked.argument(pid.to_string())?;
+    for number in mappings.iter().flat_map(|m| [m.container_id, m.host_id, m.size]) {
+        asked.argument(number.to_string())?;
+    }
+    let complaint = asked.record(2)?;
+    let status = asked.run().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+    if status.success() {
         return Ok(());
     }
-    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    Err(io::Error::other(String::from_utf8_lossy(&program::said(complaint)?).trim().to_owned()))
 }

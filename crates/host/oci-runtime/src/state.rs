@@ -3,8 +3,10 @@
 use crate::{Error, Result};
 use hull_cgroup::{Cgroup, Host};
 use hull_sys::{namespace, process};
+use hull_types::document;
+use hull_types::document::from_json;
 use hull_types::oci::runtime::{Hook, State};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -12,8 +14,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// The record of a container: `state.json`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Record {
     pub oci_version: String,
     pub id: String,
@@ -50,6 +51,30 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub poststop: Vec<Hook>,
 }
+
+document!(Record {
+    "oci_version" => oci_version,
+    "id" => id,
+    "bundle" => bundle,
+    "rootfs" => rootfs,
+    "created" => created,
+    "pid" => pid,
+    "identity" => identity,
+    "cgroup" => cgroup,
+    "unit" => unit,
+    "namespaces" => namespaces,
+    "rootless" => rootless,
+    "has_filter" => has_filter,
+    "filter_flags" => filter_flags,
+    "listener_path" => listener_path,
+    "listener_metadata" => listener_metadata,
+    "classes" => classes,
+    "personality" => personality,
+    "keyring" => keyring,
+    "annotations" => annotations,
+    "poststart" => poststart,
+    "poststop" => poststop,
+});
 
 /// Where a container's state is.
 #[derive(Debug, Clone)]
@@ -96,10 +121,10 @@ impl Directory {
 
     pub(crate) fn save(&self, record: &Record) -> Result<()> {
         let path = self.record_path();
-        let text =
-            serde_json::to_vec(record).map_err(|source| Error::ParseState { path: path.clone(), source })?;
         let new = self.0.join("state.json.new");
-        fs::write(&new, text)
+        // A path that is no text has no form in JSON.
+        let text = serde_json::to_vec(record).map_err(io::Error::from);
+        text.and_then(|text| fs::write(&new, text))
             .and_then(|()| fs::rename(&new, &path))
             .map_err(|source| Error::State { path, source })
     }
@@ -107,7 +132,7 @@ impl Directory {
     pub(crate) fn load(&self, id: &str) -> Result<Record> {
         let path = self.record_path();
         match fs::read(&path) {
-            Ok(text) => match serde_json::from_slice::<Record>(&text) {
+            Ok(text) => match from_json::<Record>(&text) {
                 Ok(record) if record.id == id => Ok(record),
                 Ok(_) => {
                     let source =
@@ -227,6 +252,37 @@ mod tests {
         for bad in ["", ".", "..", "a/b", "a b", "ä", "a\0"] {
             assert!(check_id(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn every_field_of_the_record_is_read_again() {
+        let some = |text: &str| text.to_owned();
+        let record = Record {
+            oci_version: some("1"),
+            id: some("i"),
+            bundle: "/b".into(),
+            rootfs: "/r".into(),
+            created: some("c"),
+            pid: 2,
+            identity: u64::MAX,
+            cgroup: some("g"),
+            unit: some("u"),
+            namespaces: 3,
+            rootless: true,
+            has_filter: true,
+            filter_flags: 4,
+            listener_path: some("l"),
+            listener_metadata: some("m"),
+            classes: vec!["/x".into()],
+            personality: Some(5),
+            keyring: true,
+            annotations: BTreeMap::from([(some("k"), some("v"))]),
+            poststart: vec![Hook { path: some("/h"), ..Hook::default() }],
+            poststop: vec![Hook { path: some("/i"), ..Hook::default() }],
+        };
+        let text = serde_json::to_vec(&record).unwrap();
+        let again: Record = from_json(&text).unwrap();
+        assert_eq!(serde_json::to_vec(&again).unwrap(), text);
     }
 
     #[test]

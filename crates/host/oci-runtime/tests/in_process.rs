@@ -160,7 +160,7 @@ fn images_in_a_user_namespace(directory: &Path) {
 }
 
 fn failures_leave_nothing(directory: &Path) {
-    let mut spec: Spec = serde_json::from_str(CONFIG).unwrap();
+    let mut spec: Spec = hull_types::document::from_json(CONFIG.as_bytes()).unwrap();
     spec.process.as_mut().unwrap().args = vec!["nope".into()];
     let options = options(directory, Some(rootfs(directory)), &serde_json::to_string(&spec).unwrap());
     let (id, state) = (options.id.clone(), options.state_root.clone());

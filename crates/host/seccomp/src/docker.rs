@@ -1,113 +1,139 @@
 //! Docker's form of a profile: rules with conditions on capabilities, architectures and the kernel.
 
 use crate::{Architecture, Error, Result};
+use hull_types::document;
+use hull_types::document::from_json;
 use hull_types::oci::runtime::{Seccomp, Syscall, SyscallArg};
-use serde::Deserialize;
 
 /// moby's default profile.
 pub const DEFAULT_PROFILE: &str = include_str!("../data/default.json");
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 struct Profile {
     default_action: String,
-    #[serde(default)]
     default_errno_ret: Option<u32>,
-    #[serde(default)]
-    architectures: Option<Vec<String>>,
-    #[serde(default)]
-    arch_map: Option<Vec<SubArchitectures>>,
-    #[serde(default)]
-    flags: Option<Vec<String>>,
-    #[serde(default)]
-    listener_path: Option<String>,
-    #[serde(default)]
-    listener_metadata: Option<String>,
-    #[serde(default)]
-    syscalls: Option<Vec<Rule>>,
+    architectures: Vec<String>,
+    arch_map: Vec<SubArchitectures>,
+    flags: Vec<String>,
+    listener_path: String,
+    listener_metadata: String,
+    syscalls: Vec<Rule>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 struct SubArchitectures {
     architecture: String,
-    #[serde(default)]
-    sub_architectures: Option<Vec<String>>,
+    sub_architectures: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 struct Rule {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    names: Option<Vec<String>>,
+    name: String,
+    names: Vec<String>,
     action: String,
-    #[serde(default)]
     errno_ret: Option<u32>,
-    #[serde(default)]
-    args: Option<Vec<SyscallArg>>,
-    #[serde(default)]
-    includes: Option<Circumstances>,
-    #[serde(default)]
-    excludes: Option<Circumstances>,
+    args: Vec<SyscallArg>,
+    includes: Circumstances,
+    excludes: Circumstances,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 struct Circumstances {
-    #[serde(default)]
-    caps: Option<Vec<String>>,
-    #[serde(default)]
-    arches: Option<Vec<String>>,
-    #[serde(default)]
+    caps: Vec<String>,
+    arches: Vec<String>,
     min_kernel: Option<String>,
 }
 
+document!(Profile {
+    "defaultAction" => default_action,
+    "defaultErrnoRet" => default_errno_ret,
+    "architectures" => architectures,
+    "archMap" => arch_map,
+    "flags" => flags,
+    "listenerPath" => listener_path,
+    "listenerMetadata" => listener_metadata,
+    "syscalls" => syscalls,
+});
+
+document!(SubArchitectures {
+    "architecture" => architecture,
+    "subArchitectures" => sub_architectures,
+});
+
+document!(Rule {
+    "name" => name,
+    "names" => names,
+    "action" => action,
+    "errnoRet" => errno_ret,
+    "args" => args,
+    "includes" => includes,
+    "excludes" => excludes,
+});
+
+document!(Circumstances {
+    "caps" => caps,
+    "arches" => arches,
+    "minKernel" => min_kernel,
+});
+
 /// Docker's profile as the runtime specification's, for a process with these capabilities on this machine.
 pub fn docker_profile_to_oci(profile_json: &str, capabilities: &[String]) -> Result<Seccomp> {
-    let profile: Profile = serde_json::from_str(profile_json).map_err(Error::Decode)?;
-    let architectures = architectures(&profile)?;
-    let host = Host { architecture: go_name(Architecture::NATIVE), capabilities, kernel: kernel_version() };
+    translate(profile_json, capabilities, Architecture::NATIVE)
+}
+
+/// As [`docker_profile_to_oci`], on a machine of that architecture.
+pub(crate) fn translate(
+    profile_json: &str,
+    capabilities: &[String],
+    native: Architecture,
+) -> Result<Seccomp> {
+    let profile: Profile = from_json(profile_json.as_bytes()).map_err(Error::Decode)?;
+    if profile.default_action.is_empty() {
+        return Err(Error::Missing("defaultAction"));
+    }
+    let architectures = architectures(&profile, native)?;
+    let host = Host { architecture: go_name(native), capabilities, kernel: kernel_version() };
     let mut syscalls = Vec::new();
-    for rule in profile.syscalls.unwrap_or_default() {
+    for rule in profile.syscalls {
+        if rule.action.is_empty() {
+            return Err(Error::Missing("action"));
+        }
         if !host.applies(&rule) {
             continue;
         }
         let names = match (rule.name, rule.names) {
-            (Some(name), None) => vec![name],
-            (Some(name), Some(names)) if names.is_empty() => vec![name],
-            (Some(name), Some(_)) if !name.is_empty() => return Err(Error::NamesTwice),
-            (_, names) => names.unwrap_or_default(),
+            (name, names) if name.is_empty() => names,
+            (name, names) if names.is_empty() => vec![name],
+            _ => return Err(Error::NamesTwice),
         };
-        let args = rule.args.unwrap_or_default();
-        syscalls.push(Syscall { names, action: rule.action, errno_ret: rule.errno_ret, args });
+        syscalls.push(Syscall { names, action: rule.action, errno_ret: rule.errno_ret, args: rule.args });
     }
     Ok(Seccomp {
         default_action: profile.default_action,
         default_errno_ret: profile.default_errno_ret,
         architectures,
-        flags: profile.flags.unwrap_or_default(),
-        listener_path: profile.listener_path.unwrap_or_default(),
-        listener_metadata: profile.listener_metadata.unwrap_or_default(),
+        flags: profile.flags,
+        listener_path: profile.listener_path,
+        listener_metadata: profile.listener_metadata,
         syscalls,
     })
 }
 
-fn architectures(profile: &Profile) -> Result<Vec<String>> {
-    let listed = profile.architectures.clone().unwrap_or_default();
-    let Some(map) = profile.arch_map.as_ref().filter(|map| !map.is_empty()) else { return Ok(listed) };
-    if !listed.is_empty() {
+fn architectures(profile: &Profile, native: Architecture) -> Result<Vec<String>> {
+    if profile.arch_map.is_empty() {
+        return Ok(profile.architectures.clone());
+    }
+    if !profile.architectures.is_empty() {
         return Err(Error::ArchitecturesTwice);
     }
-    let native = match Architecture::NATIVE {
+    let native = match native {
         Architecture::Aarch64 => "SCMP_ARCH_AARCH64",
         _ => "SCMP_ARCH_X86_64",
     };
     let mut names = Vec::new();
-    if let Some(entry) = map.iter().find(|entry| entry.architecture == native) {
+    if let Some(entry) = profile.arch_map.iter().find(|entry| entry.architecture == native) {
         names.push(entry.architecture.clone());
-        names.extend(entry.sub_architectures.iter().flatten().cloned());
+        names.extend(entry.sub_architectures.iter().cloned());
     }
     Ok(names)
 }
@@ -121,18 +147,13 @@ struct Host<'a> {
 impl Host<'_> {
     /// Excluded by any circumstance of `excludes` that holds; included only if those of `includes` all do.
     fn applies(&self, rule: &Rule) -> bool {
-        if let Some(excludes) = &rule.excludes {
-            let caps = excludes.caps.iter().flatten().any(|name| self.capabilities.contains(name));
-            let arches = excludes.arches.iter().flatten().any(|name| name == self.architecture);
-            let kernel = excludes.min_kernel.as_deref().is_some_and(|text| self.kernel >= version(text));
-            if caps || arches || kernel {
-                return false;
-            }
-        }
-        let Some(includes) = &rule.includes else { return true };
-        let arches = includes.arches.as_deref().unwrap_or_default();
-        includes.caps.iter().flatten().all(|name| self.capabilities.contains(name))
-            && (arches.is_empty() || arches.iter().any(|name| name == self.architecture))
+        let Rule { includes, excludes, .. } = rule;
+        let caps = excludes.caps.iter().any(|name| self.capabilities.contains(name));
+        let arches = excludes.arches.iter().any(|name| name == self.architecture);
+        let kernel = excludes.min_kernel.as_deref().is_some_and(|text| self.kernel >= version(text));
+        !(caps || arches || kernel)
+            && includes.caps.iter().all(|name| self.capabilities.contains(name))
+            && (includes.arches.is_empty() || includes.arches.iter().any(|name| name == self.architecture))
             && includes.min_kernel.as_deref().is_none_or(|text| self.kernel >= version(text))
     }
 }

@@ -1,6 +1,7 @@
 //! Why a profile is no filter.
 
 use hull_errors::{HasKind, Kind};
+use hull_types::document::Malformed;
 
 /// Why a profile cannot be made into a filter.
 #[derive(Debug, thiserror::Error)]
@@ -8,7 +9,10 @@ use hull_errors::{HasKind, Kind};
 pub enum Error {
     /// The profile's text is no profile.
     #[error("decoding seccomp profile failed: {0}")]
-    Decode(#[source] serde_json::Error),
+    Decode(#[source] Malformed),
+    /// A field that every profile, or every rule, must have.
+    #[error("decoding seccomp profile failed: missing field `{0}`")]
+    Missing(&'static str),
     /// Two ways of naming architectures at once.
     #[error(
         "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'"

@@ -6,6 +6,7 @@
 //!   mount       the descriptor-based mount API
 //!   rootfs      a snapshot's Rootfs as one detached mount, with layers that are mounted already
 //!   process     clone3, pidfd, close_range, execve, prctl, the sealed executable
+//!   program     programs that are started and waited for
 //!   capability  the five sets            namespace  setns and unshare by kind
 //!   terminal    pseudo-terminals         signal     masks and signalfd
 //!   socket      descriptors over unix sockets       filter, device_program  classic and extended BPF
@@ -36,6 +37,7 @@ pub mod netns;
 mod no_unwinding;
 pub mod open_files;
 pub mod process;
+pub mod program;
 pub mod program_memory;
 pub mod quota;
 pub mod random;

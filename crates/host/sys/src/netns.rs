@@ -1,8 +1,9 @@
 //! Network namespaces as file descriptors.
 //!
 //! A thread belongs to one network namespace, and what it does to sockets and /proc/sys/net happens there. So
-//! that no thread of the caller's is ever left in the wrong one, every act in another namespace has a thread of
-//! its own, which ends with it.
+//! that no thread of the caller's is ever left in the wrong one, an act in another namespace has a thread of
+//! its own, which ends with it; or, in a process that must not have a second one, ends the process should the thread
+//! not come back.
 
 use std::fs::File;
 use std::io;
@@ -38,6 +39,28 @@ pub fn within<T: Send>(netns: BorrowedFd<'_>, act: impl FnOnce() -> io::Result<T
         rustix::thread::move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
         act()
     })
+}
+
+/// Runs `act` inside a network namespace, on the calling thread.
+pub fn visit<T>(netns: BorrowedFd<'_>, act: impl FnOnce() -> T) -> io::Result<T> {
+    let home = Home(current()?);
+    rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))?;
+    let result = act();
+    drop(home);
+    Ok(result)
+}
+
+/// Where the thread is at the end, whatever happens.
+struct Home(OwnedFd);
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let back =
+            rustix::thread::move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network));
+        if back.is_err() {
+            std::process::abort();
+        }
+    }
 }
 
 fn on_own_thread<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {

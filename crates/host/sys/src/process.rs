@@ -226,7 +226,7 @@ pub fn fexecve(program: impl AsFd, arguments: &[CString], environment: &[CString
     io::Error::last_os_error()
 }
 
-fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
+pub(crate) fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
     texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
@@ -426,11 +426,10 @@ pub fn set_groups(groups: &[u32]) -> io::Result<()> {
 /// Closes every descriptor from 3 on but these. For a forked child that never returns to its owners' frames:
 /// nobody may drop a descriptor that is closed here.
 pub fn close_all_except(keep: &[RawFd]) -> io::Result<()> {
-    let mut keep: Vec<u32> =
-        keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd >= 3).collect();
-    keep.sort_unstable();
     let mut first = 3_u32;
-    for fd in keep {
+    // Few: the next one is looked for each time.
+    while let Some(fd) = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd >= first).min()
+    {
         if fd > first {
             // SAFETY: takes no memory; the caller guarantees that no owner of these is left.
             let result = unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) };

@@ -35,7 +35,9 @@ impl LayerMounts {
 
 impl FromIterator<(PathBuf, Arc<OwnedFd>)> for LayerMounts {
     fn from_iter<T: IntoIterator<Item = (PathBuf, Arc<OwnedFd>)>>(mounts: T) -> Self {
-        Self(mounts.into_iter().collect())
+        let mut all = Self::default();
+        all.extend(mounts);
+        all
     }
 }
 

@@ -63,8 +63,7 @@ pub(crate) struct Forwarder {
 }
 
 /// Makes a socket in the container's network namespace (`true`) or the host's.
-pub(crate) type Connect<'a> =
-    dyn Fn(bool, &(dyn Fn() -> io::Result<OwnedFd> + Sync)) -> io::Result<OwnedFd> + 'a;
+pub(crate) type Connect<'a> = dyn Fn(bool, &dyn Fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> + 'a;
 
 impl Forwarder {
     /// Begins; an answer at once when it can't be begun.

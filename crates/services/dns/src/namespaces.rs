@@ -19,8 +19,8 @@ impl Inside {
         Ok(Self { namespace })
     }
 
-    /// Runs `act` there, on a thread that ends with it.
-    pub(crate) fn run<T: Send>(&self, act: impl FnOnce() -> T + Send) -> io::Result<T> {
-        netns::within(self.namespace.as_fd(), || Ok(act()))
+    /// Runs `act` there.
+    pub(crate) fn run<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
+        netns::visit(self.namespace.as_fd(), act)
     }
 }

@@ -250,7 +250,7 @@ impl Resolver {
     }
 }
 
-fn open(inside: &Inside, here: bool, make: &(dyn Fn() -> io::Result<OwnedFd> + Sync)) -> io::Result<OwnedFd> {
+fn open(inside: &Inside, here: bool, make: &dyn Fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     if here { inside.run(make)? } else { make() }
 }
 

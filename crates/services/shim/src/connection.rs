@@ -55,7 +55,7 @@ impl Connection {
         if self.is_over() {
             return None;
         }
-        match self.decoder.decode() {
+        match self.decoder.decode(Call::read) {
             Ok(call) => call,
             Err(error) => {
                 eprintln!("a connection was closed: {error}");

@@ -4,18 +4,21 @@
 //! `<bundle>/rootfs` (the `root.path` of `config.json` must say `rootfs`), and what the daemon holds by descriptor
 //! somewhere else in the bundle: it is busy for nobody else, and goes with the shim. Processes that the runtime leaves behind come to the shim, their reaper.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use hull_cgroup::Cgroup;
+use hull_sys::program::{self, Program};
 use hull_sys::{LayerMounts, mount, namespace, rustix};
 use hull_task::protocol::{CreateOptions, Failure, MountSource};
 use hull_types::Rootfs;
+use hull_types::document;
+use hull_types::document::{Field, from_json};
 use hull_types::oci::runtime::{Process, Resources};
 use rustix::fs::{Mode, OFlags};
 
@@ -57,16 +60,12 @@ impl Foreign {
     pub(crate) fn create(&mut self, options: &CreateOptions, ends: ProcessEnds) -> Result<Made, Failure> {
         let pid_file = self.bundle.join("init.pid");
         let console = ends.terminal.then(|| Console::listen(&self.bundle)).transpose()?;
-        let mut command = self.command("create");
-        command.arg("--bundle").arg(&self.bundle).arg("--pid-file").arg(&pid_file);
+        let mut words: Vec<&OsStr> = vec!["create".as_ref(), "--bundle".as_ref(), self.bundle.as_ref()];
+        words.extend(["--pid-file".as_ref(), pid_file.as_os_str()]);
         if options.no_pivot {
-            command.arg("--no-pivot");
+            words.push("--no-pivot".as_ref());
         }
-        if let Some(console) = &console {
-            command.arg("--console-socket").arg(&console.path);
-        }
-        command.arg(&self.id);
-        self.run_with(command, ends)?;
+        self.run_with(words, console.as_ref(), ends)?;
         let pid = read_pid(&pid_file)?;
         self.cgroup = memory_cgroup(pid);
         Ok(Made { pid, console: console.map(Console::receive).transpose()? })
@@ -79,13 +78,9 @@ impl Foreign {
         write_private(&spec, &serde_json::to_vec(process).map_err(failed)?)
             .map_err(|error| failed(format_args!("cannot write {}: {error}", spec.display())))?;
         let console = ends.terminal.then(|| Console::listen(&self.bundle)).transpose()?;
-        let mut command = self.command("exec");
-        command.arg("--detach").arg("--process").arg(&spec).arg("--pid-file").arg(&pid_file);
-        if let Some(console) = &console {
-            command.arg("--console-socket").arg(&console.path);
-        }
-        command.arg(&self.id);
-        let run = self.run_with(command, ends);
+        let mut words: Vec<&OsStr> = vec!["exec".as_ref(), "--detach".as_ref()];
+        words.extend(["--process".as_ref(), spec.as_os_str(), "--pid-file".as_ref(), pid_file.as_os_str()]);
+        let run = self.run_with(words, console.as_ref(), ends);
         // It holds the environment, which may hold secrets.
         let _ = std::fs::remove_file(&spec);
         run?;
@@ -94,9 +89,8 @@ impl Foreign {
 
     /// Runs a verb on this container.
     pub(crate) fn run(&self, verb: &[&str]) -> Result<(), Failure> {
-        let mut command = self.command(verb[0]);
-        command.args(&verb[1..]).arg(&self.id);
-        self.run_with(command, ProcessEnds::default())
+        let words = verb.iter().map(AsRef::as_ref).collect();
+        self.run_with(words, None, ProcessEnds::default())
     }
 
     pub(crate) fn kill_all(&self, signal: i32) -> Result<(), Failure> {
@@ -116,19 +110,23 @@ impl Foreign {
         let path = self.bundle.join("resources.json");
         write_private(&path, &serde_json::to_vec(resources).map_err(failed)?)
             .map_err(|error| failed(format_args!("cannot write {}: {error}", path.display())))?;
-        let mut command = self.command("update");
-        command.arg("--resources").arg(&path).arg(&self.id);
-        self.run_with(command, ProcessEnds::default())
+        let words = vec!["update".as_ref(), "--resources".as_ref(), path.as_os_str()];
+        self.run_with(words, None, ProcessEnds::default())
     }
 
     pub(crate) fn pids(&self) -> Result<Vec<i32>, Failure> {
-        let mut command = self.command("ps");
-        command.args(["--format", "json"]).arg(&self.id);
-        let output = command.stdin(Stdio::null()).output().map_err(|error| self.not_run(error))?;
-        if !output.status.success() {
-            return Err(self.complaint(&String::from_utf8_lossy(&output.stderr)));
+        let run = || {
+            let mut program = self.program(&["ps".as_ref(), "--format".as_ref(), "json".as_ref()], None)?;
+            let (output, complaint) = (program.record(1)?, program.record(2)?);
+            Ok((program.run()?, program::said(output)?, program::said(complaint)?))
+        };
+        let (status, output, complaint) = run().map_err(|error| self.not_run(error))?;
+        if !status.success() {
+            return Err(self.complaint(&String::from_utf8_lossy(&complaint)));
         }
-        serde_json::from_slice(&output.stdout).map_err(failed)
+        let mut pids: Vec<i32> = Vec::new();
+        document::read(pids.slot(), &output).map_err(failed)?;
+        Ok(pids)
     }
 
     pub(crate) fn oom_killed(&self) -> bool {
@@ -139,19 +137,36 @@ impl Foreign {
         self.run(&["delete", "--force"])
     }
 
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.options).arg(verb);
-        command
+    /// The runtime, told to do that to this container.
+    fn program(&self, words: &[&OsStr], console: Option<&Console>) -> io::Result<Program> {
+        let mut program = Program::new(&self.program)?;
+        for word in self.options.iter().map(AsRef::as_ref).chain(words.iter().copied()) {
+            program.argument(word)?;
+        }
+        if let Some(console) = console {
+            program.argument("--console-socket")?;
+            program.argument(&console.path)?;
+        }
+        program.argument(&self.id)?;
+        Ok(program)
     }
 
-    fn run_with(&self, mut command: Command, ends: ProcessEnds) -> Result<(), Failure> {
+    fn run_with(
+        &self,
+        words: Vec<&OsStr>,
+        console: Option<&Console>,
+        ends: ProcessEnds,
+    ) -> Result<(), Failure> {
         // Only the last complaint is of interest.
         let _ = std::fs::remove_file(&self.log);
-        command.stdin(ends.stdin.map_or_else(Stdio::null, Stdio::from));
-        command.stdout(ends.stdout.map_or_else(Stdio::null, Stdio::from));
-        command.stderr(ends.stderr.map_or_else(Stdio::null, Stdio::from));
-        let status = command.status().map_err(|error| self.not_run(error))?;
+        let run = || {
+            let mut program = self.program(&words, console)?;
+            for (number, end) in [ends.stdin, ends.stdout, ends.stderr].into_iter().enumerate() {
+                end.into_iter().for_each(|end| program.stream(number, end));
+            }
+            program.run()
+        };
+        let status = run().map_err(|error| self.not_run(error))?;
         if status.success() { Ok(()) } else { Err(self.complaint(&status.to_string())) }
     }
 
@@ -163,13 +178,24 @@ impl Foreign {
     fn complaint(&self, otherwise: &str) -> Failure {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let said = text.lines().rev().find_map(|line| {
-            let entry: serde_json::Value = serde_json::from_str(line).ok()?;
-            let is_error = entry.get("level").is_none_or(|level| level == "error" || level == "fatal");
-            is_error.then(|| entry.get("msg")?.as_str().map(str::to_owned)).flatten()
+            let entry: LogLine = from_json(line.as_bytes()).ok()?;
+            matches!(entry.level.as_deref(), None | Some("error" | "fatal")).then_some(entry.msg).flatten()
         });
         failed(said.unwrap_or_else(|| otherwise.trim().to_owned()))
     }
 }
+
+/// A line of a runtime's log.
+#[derive(Default)]
+struct LogLine {
+    level: Option<String>,
+    msg: Option<String>,
+}
+
+document!(LogLine {
+    "level" => level,
+    "msg" => msg,
+});
 
 fn mount_root(
     rootfs: &Rootfs,

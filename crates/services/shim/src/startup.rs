@@ -100,7 +100,7 @@ fn read_create(first: &OwnedFd) -> Result<(u64, CreateOptions, LayerMounts), Err
             return Err(Error::FirstMessage("the connection was closed".into()));
         }
         decoder.push(&buffer[..read]);
-        match decoder.decode() {
+        match decoder.decode(Call::read) {
             Ok(Some(call)) => break call,
             Ok(None) => {}
             Err(error) => return Err(Error::FirstMessage(error.to_string())),
@@ -111,7 +111,7 @@ fn read_create(first: &OwnedFd) -> Result<(u64, CreateOptions, LayerMounts), Err
             let layers = layers(&options, descriptors);
             Ok((call.id, *options, layers))
         }
-        other => Err(Error::FirstMessage(format!("{other:?}"))),
+        _ => Err(Error::FirstMessage("it asks for something else".into())),
     }
 }
 

@@ -3,6 +3,7 @@
 //! `ImageRef → Descriptor → Manifest → ImageConfig + layers (DiffId) → ChainId → Snapshot → Rootfs → Bundle → Task → Exit`
 
 pub mod digest;
+pub mod document;
 pub mod duration;
 pub mod glob;
 pub mod image_ref;

@@ -52,7 +52,7 @@ fn make(global: &Global, options: CreateOptions) -> Result<Created, String> {
 /// A terminal must have someone who holds its other end.
 fn check_terminal(detached: bool, options: &CreateOptions) -> Result<(), String> {
     let config = std::fs::read(options.bundle.join("config.json")).unwrap_or_default();
-    let spec: hull_types::oci::runtime::Spec = serde_json::from_slice(&config).unwrap_or_default();
+    let spec: hull_types::oci::runtime::Spec = hull_types::document::from_json(&config).unwrap_or_default();
     let terminal = spec.process.is_some_and(|process| process.terminal);
     match (detached, terminal, options.console_socket.is_some()) {
         (true, true, false) => {

@@ -4,6 +4,7 @@ use super::{Global, Outcome, text};
 use crate::arguments::{Arguments, Flag, short, switch, value};
 use crate::foreground;
 use hull_oci_runtime::ExecOptions;
+use hull_types::document::from_json;
 use hull_types::oci::runtime::{Capabilities, ConsoleSize, Process};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ pub(crate) fn parse_user(given: &str) -> Result<(u32, Option<u32>), String> {
 fn process(global: &Global, arguments: &Arguments) -> Result<Process, String> {
     if let Some(path) = arguments.get("process") {
         let content = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
-        return serde_json::from_slice(&content).map_err(|error| format!("cannot parse {path}: {error}"));
+        return from_json(&content).map_err(|error| format!("cannot parse {path}: {error}"));
     }
     let mut process = hull_oci_runtime::process_of(&global.root, arguments.id()?).map_err(text)?;
     process.args = arguments.words.get(1..).unwrap_or_default().to_vec();

@@ -3,7 +3,9 @@
 use super::{Global, Outcome, text};
 use crate::arguments::{Arguments, Flag, short, switch, value};
 use hull_oci_runtime::Listed;
+use hull_sys::program::{self, Program};
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 
 const FORMAT: Flag = short("f", value("format"));
 
@@ -95,15 +97,24 @@ pub(super) fn ps(global: &Global, given: Vec<OsString>) -> Outcome {
 
 /// Lets the host's `ps` tell of these processes; false where there is none.
 fn print_as_ps(pids: &[i32], words: &[String]) -> Result<bool, String> {
-    let mut command = std::process::Command::new("ps");
-    if words.is_empty() {
-        command.arg("-ef");
-    }
-    let output = match command.args(words).stderr(std::process::Stdio::inherit()).output() {
+    let run = || {
+        let mut program = Program::new("ps")?;
+        if words.is_empty() {
+            program.argument("-ef")?;
+        }
+        for word in words {
+            program.argument(word)?;
+        }
+        program.stream(2, std::io::stderr().as_fd().try_clone_to_owned()?);
+        let output = program.record(1)?;
+        program.run()?;
+        program::said(output)
+    };
+    let output = match run() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         result => result.map_err(|error| format!("cannot run ps: {error}"))?,
     };
-    let output = String::from_utf8_lossy(&output.stdout);
+    let output = String::from_utf8_lossy(&output);
     let mut lines = output.lines();
     let header = lines.next().unwrap_or_default();
     let Some(column) = header.split_whitespace().position(|word| word == "PID") else {

@@ -1,11 +1,12 @@
 //! `spec`: a configuration to start from.
 
-use super::{Global, Outcome, text};
+use super::{Global, Outcome};
 use crate::arguments::{Arguments, short, switch, value};
-use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
+
+const TEMPLATE: &str = include_str!("spec.json");
 
 pub(super) fn spec(_: &Global, given: Vec<OsString>) -> Outcome {
     let arguments = Arguments::parse(given, &[short("b", value("bundle")), switch("rootless")], false)?;
@@ -16,11 +17,10 @@ pub(super) fn spec(_: &Global, given: Vec<OsString>) -> Outcome {
         }
         result => result.map_err(|error| format!("cannot create {}: {error}", path.display()))?,
     };
-    let mut content = include_str!("spec.json").replace("@VERSION@", hull_types::oci::runtime::VERSION);
+    let mut content = TEMPLATE.replace("@VERSION@", hull_types::oci::runtime::VERSION);
     if arguments.is_set("rootless") {
-        let mut spec = serde_json::from_slice(content.as_bytes()).map_err(text)?;
-        make_rootless(&mut spec);
-        content = format!("{spec:#}\n");
+        let (uid, gid) = (hull_sys::rustix::process::geteuid(), hull_sys::rustix::process::getegid());
+        content = rootless(&content, uid.as_raw(), gid.as_raw());
     }
     file.write_all(content.as_bytes())
         .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -28,25 +28,40 @@ pub(super) fn spec(_: &Global, given: Vec<OsString>) -> Outcome {
 }
 
 /// Without privilege: a user namespace for the caller, and no mount of what it may not mount.
-fn make_rootless(spec: &mut Value) {
-    let id = |inside: u32, outside: u32| json!([{"containerID": inside, "hostID": outside, "size": 1}]);
-    let linux = &mut spec["linux"];
-    linux["uidMappings"] = id(0, hull_sys::rustix::process::geteuid().as_raw());
-    linux["gidMappings"] = id(0, hull_sys::rustix::process::getegid().as_raw());
-    linux["resources"] = json!({});
-    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
-        namespaces.retain(|namespace| namespace["type"] != "network");
-        namespaces.push(json!({"type": "user"}));
-    }
-    if let Some(mounts) = spec["mounts"].as_array_mut() {
-        for mount in mounts.iter_mut() {
-            if mount["destination"] == "/sys" {
-                *mount = json!({"destination": "/sys", "type": "none", "source": "/sys",
-                    "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
-            }
-            if let Some(options) = mount["options"].as_array_mut() {
-                options.retain(|option| option != "gid=5");
-            }
-        }
+fn rootless(spec: &str, uid: u32, gid: u32) -> String {
+    let id = |name: &str, outside: u32| {
+        format!(
+            "\"{name}\": [\n      {{\n        \"containerID\": 0,\n        \"hostID\": {outside},\n        \"size\": 1\n      }}\n    ],\n    "
+        )
+    };
+    let mappings = format!("{}{}\"resources\": {{}},", id("uidMappings", uid), id("gidMappings", gid));
+    let device_rules = "\"resources\": {\n      \"devices\": [\n        {\n          \"allow\": false,\n          \"access\": \"rwm\"\n        }\n      ]\n    },";
+    let sysfs = "\"type\": \"sysfs\",\n      \"source\": \"sysfs\",\n      \"options\": [";
+    let host_sys =
+        "\"type\": \"none\",\n      \"source\": \"/sys\",\n      \"options\": [\n        \"rbind\",";
+    spec.replace(device_rules, &mappings)
+        .replace("\"type\": \"network\"", "\"type\": \"user\"")
+        .replace(sysfs, host_sys)
+        .replace(",\n        \"gid=5\"", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_rootless_configuration_differs_in_what_it_may_not_have() {
+        let spec: Value = serde_json::from_str(&rootless(TEMPLATE, 1000, 100)).unwrap();
+        let mut expected: Value = serde_json::from_str(TEMPLATE).unwrap();
+        let linux = &mut expected["linux"];
+        linux["uidMappings"] = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
+        linux["gidMappings"] = json!([{"containerID": 0, "hostID": 100, "size": 1}]);
+        linux["resources"] = json!({});
+        linux["namespaces"][1] = json!({"type": "user"});
+        expected["mounts"][2]["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
+        expected["mounts"][5] = json!({"destination": "/sys", "type": "none", "source": "/sys",
+            "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
+        assert_eq!(spec, expected);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Global, Outcome, text};
 use crate::arguments::{Arguments, Flag, short, value};
+use hull_types::document::from_json;
 use hull_types::oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
 use std::ffi::OsString;
 use std::io::Read;
@@ -52,7 +53,7 @@ fn read(path: &str) -> Result<Resources, String> {
         std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut content))
     };
     read.map_err(|error| format!("cannot read {path}: {error}"))?;
-    serde_json::from_slice(&content).map_err(|error| format!("cannot parse {path}: {error}"))
+    from_json(&content).map_err(|error| format!("cannot parse {path}: {error}"))
 }
 
 /// `64m`, `67108864`, or -1 for no limit.

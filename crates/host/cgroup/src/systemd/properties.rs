@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn resources(json: &str) -> Resources {
-        serde_json::from_str(json).unwrap()
+        hull_types::document::from_json(json.as_bytes()).unwrap()
     }
 
     const ALL: &str = r#"{"memory":{"limit":536870912,"swap":1073741824,"reservation":1000000},

@@ -3,12 +3,13 @@
 use super::{CriuOptions, DESCRIPTORS, NETWORK, bind_mounts, check_terminal, failure, joined_network};
 use crate::state::{Directory, Record};
 use crate::{Error, Result, config};
+use hull_sys::program::Program;
 use hull_types::oci::runtime::Spec;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::ExitStatus;
 
 /// Writes a running container's processes to files. Unless it is to run on the processes are gone then; the container
 /// is still to be deleted.
@@ -33,9 +34,14 @@ pub fn checkpoint(state_root: &Path, id: &str, options: &CriuOptions) -> Result<
     fs::write(options.image_path.join(DESCRIPTORS), list).map_err(failed("cannot write the image"))?;
 
     let words = options.dump(record.pid, &record.cgroup, &external);
-    let mut command = Command::new(options.program());
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = match command.status() {
+    let run = || -> io::Result<ExitStatus> {
+        let mut criu = Program::new(options.program())?;
+        for word in &words {
+            criu.argument(word)?;
+        }
+        criu.run()
+    };
+    let status = match run() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Error::NoCriu(options.program().into()));
         }
@@ -76,12 +82,15 @@ fn external(spec: &Spec, record: &Record, streams: &[String]) -> io::Result<Vec<
         .into_iter()
         .map(|(destination, _)| format!("mnt[{destination}]:{destination}"))
         .collect();
-    all.extend(streams.iter().filter(|name| name.starts_with("file[")).cloned());
+    for name in streams.iter().filter(|name| name.starts_with("file[")) {
+        // Two streams may be one.
+        if !all.contains(name) {
+            all.push(name.clone());
+        }
+    }
     if spec.linux.as_ref().and_then(joined_network).is_some() {
         let inode = fs::metadata(format!("/proc/{}/ns/net", record.pid))?.ino();
         all.push(format!("net[{inode}]:{NETWORK}"));
     }
-    all.sort();
-    all.dedup();
     Ok(all)
 }

@@ -11,6 +11,7 @@ use hull_sys::mount::{self, Change, Propagation};
 use hull_sys::process::{self, Forked};
 use hull_sys::rustix::fs::{CWD, Mode, OFlags};
 use hull_sys::{namespace, rustix};
+use hull_types::document::{self, Field};
 use hull_types::oci::runtime::{Linux, Spec};
 use std::ffi::{CString, OsString};
 use std::fs;
@@ -167,7 +168,11 @@ impl Restore<'_> {
     fn streams(&self) -> Result<Vec<String>> {
         let path = self.criu.image_path.join(DESCRIPTORS);
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|source| Error::ParseState { path, source }),
+            Ok(text) => {
+                let mut names: Vec<String> = Vec::new();
+                let read = document::read(names.slot(), &text);
+                read.map(|()| names).map_err(|source| Error::ParseState { path, source })
+            }
             Err(source) => Err(Error::State { path, source }),
         }
     }

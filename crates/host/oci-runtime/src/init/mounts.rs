@@ -6,6 +6,7 @@ use crate::mount_options::MountOptions;
 use hull_sys::mount::{self, Attributes, Change, FileSystem};
 use hull_sys::{InRoot, LayerMounts, Mode, OFlags, rustix};
 use hull_types::Rootfs;
+use hull_types::document::from_json;
 use hull_types::oci::runtime::Mount;
 use rustix::fs::FileType;
 use std::io;
@@ -253,7 +254,7 @@ impl Place<'_> {
 
     // An image's files, of layers that no option of a file system could name.
     fn layers(&self, attributes: Attributes) -> Step<OwnedFd> {
-        let rootfs: Rootfs = serde_json::from_str(&self.mount.source).map_err(|error| {
+        let rootfs: Rootfs = from_json(self.mount.source.as_bytes()).map_err(|error| {
             Failure(format!(
                 "the source of the {} mount at {}: {error}",
                 Rootfs::MOUNT_TYPE,

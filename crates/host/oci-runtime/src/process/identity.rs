@@ -4,7 +4,6 @@ use crate::failure::{During, Step};
 use hull_sys::capability::{self, SYS_ADMIN, Set, Sets};
 use hull_sys::process;
 use hull_types::oci::runtime::{Capabilities, Process};
-use std::collections::BTreeSet;
 
 /// Who the process is; the capabilities are narrowed to their final sets at the end only.
 pub(crate) struct Identity {
@@ -19,8 +18,13 @@ impl Identity {
     pub(crate) fn unknown_capabilities(process: &Process) -> Vec<String> {
         let Some(sets) = &process.capabilities else { return Vec::new() };
         let all = [&sets.bounding, &sets.effective, &sets.permitted, &sets.inheritable, &sets.ambient];
-        let unknown = all.iter().flat_map(|names| Set::of(names.iter()).1).map(str::to_owned);
-        unknown.collect::<BTreeSet<_>>().into_iter().collect()
+        let mut unknown: Vec<String> = Vec::new();
+        for name in all.iter().flat_map(|names| Set::of(names.iter()).1) {
+            if !unknown.iter().any(|known| known == name) {
+                unknown.push(name.to_owned());
+            }
+        }
+        unknown
     }
 
     /// Becomes the user, with the capabilities that are left after it in force, and those for the last steps kept.

@@ -229,7 +229,7 @@ pub async fn read_frames(stream: &mut tokio::net::UnixStream) -> (String, String
 
 /// The process of an exec.
 pub fn process(script: &str) -> hull_types::oci::runtime::Process {
-    serde_json::from_value(spec("", script)["process"].clone()).unwrap()
+    hull_types::document::from_json(spec("", script)["process"].to_string().as_bytes()).unwrap()
 }
 
 fn spec(id: &str, script: &str) -> Value {

@@ -240,7 +240,7 @@ async fn converse(
                 let Ok(read @ 1..) = read else { return false };
                 decoder.push(&buffer[..read]);
                 loop {
-                    match decoder.decode::<Message>() {
+                    match decoder.decode(|text| serde_json::from_slice::<Message>(text)) {
                         Ok(Some(message)) => shared.receive(message),
                         Ok(None) => break,
                         Err(_) => return false,

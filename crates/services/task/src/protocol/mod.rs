@@ -10,6 +10,7 @@
 
 mod codec;
 mod options;
+mod reading;
 
 use hull_types::Timestamp;
 use hull_types::oci::runtime::{Process, Resources};
@@ -30,7 +31,7 @@ pub const EXIT_FILE: &str = "exit.json";
 pub const SHIM_LOG: &str = "shim.log";
 
 /// A request with the number that its reply bears.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Call {
     /// Chosen by the daemon, any number.
     pub id: u64,
@@ -39,7 +40,7 @@ pub struct Call {
 }
 
 /// What the daemon asks of the shim. Unless said otherwise the reply is [`Reply::Done`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// Create the container; the first request on the inherited connection, and only there.
@@ -48,6 +49,7 @@ pub enum Request {
     /// Run the container's process.
     Start,
     /// How things are. Reply: [`Reply::State`].
+    #[default]
     State,
     /// From now on send events here. Reply: [`Reply::State`], of the moment from which on events are sent.
     Subscribe,
@@ -58,7 +60,7 @@ pub enum Request {
         /// To all processes of the container.
         all: bool,
         /// To this exec'd process in place of the container's first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         exec_id: Option<String>,
     },
     /// Make ready to run another process; it is started by [`Request::ExecStart`], so that it can be attached to
@@ -77,7 +79,7 @@ pub enum Request {
     /// Set a terminal's size.
     Resize {
         /// The exec'd process; `None` is the container's first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         exec_id: Option<String>,
         /// Columns and rows.
         size: ConsoleSize,
@@ -85,7 +87,7 @@ pub enum Request {
     /// Close standard input (without a terminal), once what was sent to it is written.
     CloseStdin {
         /// The exec'd process; `None` is the container's first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         exec_id: Option<String>,
     },
     /// Freeze all processes.
@@ -111,7 +113,7 @@ pub enum Request {
 }
 
 /// See [`Request::ExecCreate`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ExecCreate {
     /// Unique within the container.
     pub exec_id: String,
@@ -124,10 +126,10 @@ pub struct ExecCreate {
 }
 
 /// See [`Request::Attach`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Attach {
     /// The exec'd process; `None` is the container's first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exec_id: Option<String>,
     /// What the client sends is standard input; otherwise it is thrown away.
     pub stdin: bool,

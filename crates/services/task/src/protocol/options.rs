@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hull_types::Rootfs;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// What the shim needs to create a container. The bundle holds its `config.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CreateOptions {
     /// The container's id.
     pub id: String,
@@ -16,45 +16,40 @@ pub struct CreateOptions {
     /// Where Hull's runtime keeps its state.
     pub state_root: PathBuf,
     /// The root file system; `None` is what `config.json` says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<Rootfs>,
     /// Images of layers whose mounts come as descriptors with the first bytes of this message, in this order. A shim
     /// that doesn't take them, or gets fewer, mounts its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounted: Vec<PathBuf>,
     /// What another runtime is to mount by a path that nobody can exchange: the shim mounts these for it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<MountSource>,
     /// Where output is logged.
     pub log: LogTarget,
     /// What runs the container.
     pub runtime: RuntimeKind,
     /// Whether `config.json` asks for a terminal.
-    #[serde(default)]
     pub terminal: bool,
     /// The terminal's first size.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub console_size: Option<ConsoleSize>,
     /// Whether there is a standard input; otherwise it is `/dev/null`.
-    #[serde(default)]
     pub stdin_open: bool,
     /// Standard input ends with the first client that ends its own or leaves.
-    #[serde(default)]
     pub stdin_once: bool,
     /// The first process has a pid namespace of its own: the kernel kills all others with it. Otherwise the
     /// shim does.
-    #[serde(default = "yes")]
     pub own_pid_namespace: bool,
     /// What the container's resolver at 127.0.0.11 is to do (`hull_dns::Settings`); `None` is no resolver.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resolver: Option<PathBuf>,
     /// MS_MOVE and chroot in place of pivot_root.
-    #[serde(default)]
     pub no_pivot: bool,
 }
 
 /// A file or directory that the shim mounts for another runtime, in its own mount namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct MountSource {
     /// What: a descriptor of the daemon's, under `/proc`.
     pub from: PathBuf,
@@ -62,12 +57,30 @@ pub struct MountSource {
     pub at: PathBuf,
 }
 
-fn yes() -> bool {
-    true
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            bundle: PathBuf::new(),
+            state_root: PathBuf::new(),
+            rootfs: None,
+            mounted: Vec::new(),
+            sources: Vec::new(),
+            log: LogTarget::default(),
+            runtime: RuntimeKind::default(),
+            terminal: false,
+            console_size: None,
+            stdin_open: false,
+            stdin_once: false,
+            own_pid_namespace: true,
+            resolver: None,
+            no_pivot: false,
+        }
+    }
 }
 
 /// Where output is logged.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogTarget {
     /// Nowhere.
@@ -78,23 +91,22 @@ pub enum LogTarget {
 }
 
 /// A `json-file` log; the fields of `hull_logs::JsonFileOptions`, which this crate does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct JsonLog {
     /// The current file.
     pub path: PathBuf,
     /// The size from which on it is rotated; `None` is never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_size: Option<u64>,
     /// How many files there are at most; 0 and 1 are one.
-    #[serde(default)]
     pub max_file: u32,
     /// Written with every entry.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attrs: BTreeMap<String, String>,
 }
 
 /// What runs the container.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuntimeKind {
     /// Hull's own, within the shim's process.
@@ -105,7 +117,6 @@ pub enum RuntimeKind {
         /// The program.
         path: PathBuf,
         /// Options before the verb.
-        #[serde(default)]
         options: Vec<String>,
         /// Its `--root`, where it keeps its state.
         root: PathBuf,
@@ -113,7 +124,7 @@ pub enum RuntimeKind {
 }
 
 /// A terminal's size in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ConsoleSize {
     /// Columns.
     pub width: u16,

@@ -1,10 +1,10 @@
 //! The OCI runtime specification 1.3: `config.json` and the state document.
 //!
 //! All fields are public and default to "not said"; what is not said is not written. A JSON `null` reads as "not
-//! said" too, as it does in Go. Reading is by the tables at the end, not derived: see `document`. Texts that the specification enumerates (actions, namespace types) stay texts here:
-//! who acts on one says what is wrong with an unknown one.
+//! said" too, as it does in Go. Reading is by the tables at the end, not derived: see [`mod@document`]. Texts that the
+//! specification enumerates (actions, namespace types) stay texts here: who acts on one says what is wrong with an unknown one.
 
-use super::document::document;
+use crate::document;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -1064,12 +1064,13 @@ document!(State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::from_json;
 
     const SMALL: &str = r#"{"ociVersion":"1.2.0","process":{"user":{"uid":0,"gid":0},"args":["sh"],"cwd":"/","rlimits":[{"type":"RLIMIT_NOFILE","hard":1024,"soft":1024}],"execCPUAffinity":{"final":"0"}},"root":{"path":"rootfs"},"mounts":[{"destination":"/proc","type":"proc","source":"proc"}],"linux":{"resources":{"memory":{"limit":1,"disableOOMKiller":true},"blockIO":{"throttleReadIOPSDevice":[{"major":8,"minor":0,"rate":9}]}},"namespaces":[{"type":"pid"}],"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}}}"#;
 
     #[test]
     fn what_is_read_is_written() {
-        let spec: Spec = serde_json::from_str(SMALL).unwrap();
+        let spec: Spec = from_json(SMALL.as_bytes()).unwrap();
         let linux = spec.linux.as_ref().unwrap();
         assert_eq!(linux.namespaces[0].kind, "pid");
         assert_eq!(spec.process.as_ref().unwrap().exec_cpu_affinity.as_ref().unwrap().r#final, "0");
@@ -1080,7 +1081,7 @@ mod tests {
     #[test]
     fn the_tables_are_complete() {
         let text = include_str!("../../tests/all-fields.json");
-        let spec: Spec = serde_json::from_str(text).unwrap();
+        let spec: Spec = from_json(text.as_bytes()).unwrap();
         let written: serde_json::Value = serde_json::to_value(&spec).unwrap();
         let given: serde_json::Value = serde_json::from_str(text).unwrap();
         assert_eq!(written, given);
@@ -1088,7 +1089,7 @@ mod tests {
 
     #[test]
     fn wrong_types_are_named_and_the_last_counts() {
-        let read = |text: &str| serde_json::from_str::<Spec>(text);
+        let read = |text: &str| from_json::<Spec>(text.as_bytes());
         for bad in [
             r#"{"process":{"args":"sh"}}"#,
             r#"{"process":{"user":{"uid":-1}}}"#,
@@ -1109,8 +1110,8 @@ mod tests {
 
     #[test]
     fn null_is_not_said() {
-        let spec: Spec = serde_json::from_str(
-            r#"{"ociVersion":"1.0.0","process":null,"mounts":null,"hostname":null,"linux":{"sysctl":null,"devices":null}}"#,
+        let spec: Spec = from_json(
+            br#"{"ociVersion":"1.0.0","process":null,"mounts":null,"hostname":null,"linux":{"sysctl":null,"devices":null}}"#,
         )
         .unwrap();
         assert_eq!(
