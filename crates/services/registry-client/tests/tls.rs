@@ -1,5 +1,5 @@
 //! TLS: whom to trust, and that nothing else is a way in.
-#![allow(clippy::unwrap_used)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 mod server;
 
