@@ -163,6 +163,7 @@ fn go_name(architecture: Architecture) -> &'static str {
         Architecture::X86_64 => "amd64",
         Architecture::I386 => "x86",
         Architecture::Aarch64 => "arm64",
+        Architecture::Arm => "arm",
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) enum Architecture {
     X86_64 = 0,
     I386 = 1,
     Aarch64 = 2,
+    Arm = 3,
 }
 
 impl Architecture {
@@ -45,6 +46,7 @@ impl Architecture {
             Architecture::X86_64 => 0xc000_003e,
             Architecture::I386 => 0x4000_0003,
             Architecture::Aarch64 => 0xc000_00b7,
+            Architecture::Arm => 0x4000_0028,
         }
     }
 
@@ -53,7 +55,17 @@ impl Architecture {
             "SCMP_ARCH_X86_64" => Some(Architecture::X86_64),
             "SCMP_ARCH_X86" => Some(Architecture::I386),
             "SCMP_ARCH_AARCH64" => Some(Architecture::Aarch64),
+            "SCMP_ARCH_ARM" => Some(Architecture::Arm),
             _ => None,
+        }
+    }
+
+    /// The one whose 32-bit programs a machine of this one runs too.
+    fn runs_too(self) -> Option<Self> {
+        match self {
+            Architecture::X86_64 => Some(Architecture::I386),
+            Architecture::Aarch64 => Some(Architecture::Arm),
+            Architecture::I386 | Architecture::Arm => None,
         }
     }
 }
@@ -61,21 +73,24 @@ impl Architecture {
 /// The profile as a program for the machine that this runs on.
 ///
 /// The native architecture is always covered; listed architectures that this machine does not run, or whose
-/// table Hull does not have (x32, 32-bit ARM), are left out, which denies their calls.
+/// table Hull does not have (x32), are left out, which denies their calls.
 pub fn compile(seccomp: &Seccomp) -> Result<Vec<SockFilter>> {
-    let mut architectures = vec![Architecture::NATIVE];
+    compile_for(seccomp, &covered(seccomp, Architecture::NATIVE)?)
+}
+
+fn covered(seccomp: &Seccomp, native: Architecture) -> Result<Vec<Architecture>> {
+    let mut architectures = vec![native];
     for name in &seccomp.architectures {
         if !name.starts_with("SCMP_ARCH_") {
             return Err(Error::UnknownArchitecture(name.clone()));
         }
-        if Architecture::named(name) == Some(Architecture::I386)
-            && Architecture::NATIVE == Architecture::X86_64
-        {
-            architectures.push(Architecture::I386);
+        let listed = Architecture::named(name);
+        if listed.is_some() && listed == native.runs_too() {
+            architectures.extend(listed);
         }
     }
     architectures.dedup();
-    compile_for(seccomp, &architectures)
+    Ok(architectures)
 }
 
 fn compile_for(seccomp: &Seccomp, architectures: &[Architecture]) -> Result<Vec<SockFilter>> {

@@ -78,20 +78,37 @@ impl<'a> Rules<'a> {
 
     /// The runs of numbers with the same outcome. Names that the architecture does not have are left out.
     pub(crate) fn for_architecture(&self, architecture: Architecture) -> Outcomes {
+        // The calls that all architectures number from 0 on, and those of 32-bit ARM far above them.
+        let mut runs: Vec<(u32, Outcome)> = Vec::new();
+        self.add_runs(&mut runs, 0, architecture);
+        if runs.is_empty() {
+            runs.push((0, Outcome::Always(self.beyond())));
+        }
+        if architecture == Architecture::Arm {
+            self.add_runs(&mut runs, table::PRIVATE, architecture);
+        }
+        Outcomes { runs }
+    }
+
+    /// Adds the runs of the calls from that number on, and what meets those beyond.
+    fn add_runs(&self, runs: &mut Vec<(u32, Outcome)>, first: u32, architecture: Architecture) {
         let mut outcomes: Vec<Option<Outcome>> = Vec::new();
         for rule in &self.rules {
             for name in rule.names {
-                let Some(number) = table::number(name, architecture) else { continue };
-                let number = number as usize;
-                if number >= outcomes.len() {
-                    outcomes.resize(number + 1, None);
+                let number = table::number(name, architecture);
+                let here = number.filter(|number| (*number >= table::PRIVATE) == (first == table::PRIVATE));
+                let Some(index) = here.map(|number| (number - first) as usize) else { continue };
+                if index >= outcomes.len() {
+                    outcomes.resize(index + 1, None);
                 }
-                self.add(&mut outcomes[number], rule, name, architecture);
+                self.add(&mut outcomes[index], rule, name, architecture);
             }
         }
-        let mut runs: Vec<(u32, Outcome)> = Vec::new();
-        for (number, outcome) in outcomes.into_iter().enumerate() {
-            let number = number as u32;
+        if outcomes.is_empty() {
+            return;
+        }
+        let newest = first + outcomes.len() as u32;
+        for (number, outcome) in (first..).zip(outcomes) {
             // A number that no call has may get either neighbour's outcome: the kernel answers ENOSYS.
             let gap = outcome.is_none() && !table::is_assigned(number, architecture);
             let outcome = outcome.unwrap_or(Outcome::Always(self.default));
@@ -103,12 +120,10 @@ impl<'a> Rules<'a> {
                 runs[0].0 = 0;
             }
         }
-        let newest = if runs.is_empty() { 0 } else { self.end_of(architecture) };
         let beyond = Outcome::Always(self.beyond());
         if runs.last().is_none_or(|(_, last)| *last != beyond) {
             runs.push((newest, beyond));
         }
-        Outcomes { runs }
     }
 
     fn add(&self, slot: &mut Option<Outcome>, rule: &Rule<'_>, name: &str, architecture: Architecture) {
@@ -132,12 +147,6 @@ impl<'a> Rules<'a> {
         {
             *slot = (*otherwise != self.default).then_some(Outcome::Always(*otherwise));
         }
-    }
-
-    /// One past the highest number that the profile names on an architecture.
-    fn end_of(&self, architecture: Architecture) -> u32 {
-        let names = self.rules.iter().flat_map(|rule| rule.names);
-        names.filter_map(|name| table::number(name, architecture)).max().map_or(0, |number| number + 1)
     }
 
     /// What meets calls newer than the profile: `ENOSYS` makes programs try an older call, where a profile's
@@ -193,7 +202,7 @@ fn condition(rule: &Syscall, argument: &SyscallArg) -> Result<Condition> {
 /// Whether the kernel takes an argument as 32 bits wide. A filter that compared all 64 could be passed by: with
 /// "greater than 40", family 38 plus 2³² is allowed by the filter and is 38 to the kernel.
 fn is_32_bit(name: &str, index: u32, architecture: Architecture) -> bool {
-    architecture == Architecture::I386
+    matches!(architecture, Architecture::I386 | Architecture::Arm)
         || matches!(
             (name, index),
             ("socket" | "socketpair", 0..=2)

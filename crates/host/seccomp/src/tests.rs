@@ -83,6 +83,10 @@ fn the_table_is_sorted_and_true() {
     assert_eq!(table::number("socketcall", Architecture::I386), Some(102));
     assert_eq!(table::number("socketcall", Architecture::X86_64), None);
     assert_eq!(table::number("openat", Architecture::Aarch64), Some(56));
+    for (name, number) in [("read", 3), ("openat", 322), ("sync_file_range2", 341), ("set_tls", 0xf_0005)] {
+        assert_eq!(table::number(name, Architecture::Arm), Some(number), "{name}");
+    }
+    assert_eq!(table::number("mmap", Architecture::Arm), None);
     assert_eq!(table::number("no_such_call", Architecture::X86_64), None);
 }
 
@@ -133,31 +137,116 @@ fn newer_foreign_and_x32_calls_never_pass() {
 #[test]
 fn the_tree_agrees_with_the_rules() {
     for capabilities in [vec![], default_capabilities(), vec!["CAP_SYS_ADMIN".to_owned()]] {
-        let profile = docker_profile_to_oci(DEFAULT_PROFILE, &capabilities).unwrap();
-        let program = compile_for(&profile, &BOTH).unwrap();
-        for architecture in BOTH {
-            for number in (0..600).filter(|number| table::is_assigned(*number, architecture)) {
-                let found = run(&program, Call { architecture, number, arguments: [0; 6] }).0;
-                let first = profile.syscalls.iter().find(|rule| {
-                    rule.names.iter().any(|name| table::number(name, architecture) == Some(number))
-                        && rule.args.iter().all(|argument| match argument.op.as_str() {
-                            "SCMP_CMP_LT" => 0 < argument.value,
-                            "SCMP_CMP_EQ" => argument.value == 0,
-                            "SCMP_CMP_MASKED_EQ" => argument.value_two == 0,
-                            "SCMP_CMP_GT" => false,
-                            other => panic!("{other}"),
-                        })
-                });
-                let wanted = match first {
-                    Some(rule) if rule.action == "SCMP_ACT_ALLOW" => ALLOW,
-                    Some(rule) => ERRNO | rule.errno_ret.unwrap(),
-                    None if found == ERRNO | 38 => found,
-                    None => ERRNO | 1,
-                };
-                assert_eq!(found, wanted, "{architecture:?} {number}");
-            }
+        for all in [BOTH, ARM] {
+            agrees(&capabilities, all);
         }
     }
+}
+
+fn agrees(capabilities: &[String], architectures: [Architecture; 2]) {
+    let profile = docker::translate(DEFAULT_PROFILE, capabilities, architectures[0]).unwrap();
+    let program = compile_for(&profile, &architectures).unwrap();
+    for architecture in architectures {
+        let numbers = (0..600).chain(table::PRIVATE..table::PRIVATE + 8);
+        for number in numbers.filter(|number| table::is_assigned(*number, architecture)) {
+            let found = run(&program, Call { architecture, number, arguments: [0; 6] }).0;
+            let first = profile.syscalls.iter().find(|rule| {
+                rule.names.iter().any(|name| table::number(name, architecture) == Some(number))
+                    && rule.args.iter().all(|argument| match argument.op.as_str() {
+                        "SCMP_CMP_LT" => 0 < argument.value,
+                        "SCMP_CMP_EQ" => argument.value == 0,
+                        "SCMP_CMP_MASKED_EQ" => argument.value_two == 0,
+                        "SCMP_CMP_GT" => false,
+                        other => panic!("{other}"),
+                    })
+            });
+            let wanted = match first {
+                Some(rule) if rule.action == "SCMP_ACT_ALLOW" => ALLOW,
+                Some(rule) => ERRNO | rule.errno_ret.unwrap(),
+                None if found == ERRNO | 38 => found,
+                None => ERRNO | 1,
+            };
+            assert_eq!(found, wanted, "{architecture:?} {number}");
+        }
+    }
+}
+
+const ARM: [Architecture; 2] = [Architecture::Aarch64, Architecture::Arm];
+
+#[test]
+fn the_sub_architecture_of_a_profile_is_covered() {
+    let on = |native| {
+        let profile = docker::translate(DEFAULT_PROFILE, &default_capabilities(), native).unwrap();
+        covered(&profile, native).unwrap()
+    };
+    assert_eq!(on(Architecture::Aarch64), ARM);
+    assert_eq!(on(Architecture::X86_64), BOTH);
+    let foreign = Seccomp { architectures: vec!["SCMP_ARCH_ARM".into()], ..Seccomp::default() };
+    assert_eq!(covered(&foreign, Architecture::X86_64).unwrap(), [Architecture::X86_64]);
+}
+
+#[test]
+fn dockers_default_filters_32_bit_arm_too() {
+    let profile = docker::translate(DEFAULT_PROFILE, &default_capabilities(), Architecture::Aarch64).unwrap();
+    let program = compile_for(&profile, &ARM).unwrap();
+    let at = |architecture, number, arguments| run(&program, Call { architecture, number, arguments }).0;
+    let arm = |name: &str, first: u64| {
+        let number = table::number(name, Architecture::Arm).unwrap();
+        at(Architecture::Arm, number, [first, 0, 0, 0, 0, 0])
+    };
+    for name in ["read", "mmap2", "openat", "execve", "futex_time64", "arm_fadvise64_64", "sync_file_range2"]
+    {
+        assert_eq!(arm(name, 0), ALLOW, "{name}");
+    }
+    for name in ["breakpoint", "cacheflush", "set_tls"] {
+        assert_eq!(arm(name, 0), ALLOW, "{name}");
+    }
+    for name in ["mount", "unshare", "bpf", "keyctl", "reboot"] {
+        assert_eq!(arm(name, 0), ERRNO | 1, "{name}");
+    }
+    assert_eq!(arm("socket", 2), ALLOW);
+    assert_eq!(arm("socket", 38), ERRNO | 1);
+    assert_eq!(arm("socket", (1 << 32) + 38), ERRNO | 1, "the kernel sees 38");
+    assert_eq!(arm("clone3", 0), ERRNO | 38);
+    // Between the ordinary calls and ARM's own, and beyond these, there is nothing; nor has aarch64 ARM's own.
+    for number in [9999, 0xe_ffff, 0xf_0000, 0xf_0006, 0xf_ffff, 0x90_0003, u32::MAX] {
+        assert_eq!(at(Architecture::Arm, number, [0; 6]), ERRNO | 38, "{number:#x}");
+    }
+    assert_eq!(at(Architecture::Aarch64, 0xf_0002, [0; 6]), ERRNO | 38);
+    assert_eq!(at(Architecture::Aarch64, 63, [0; 6]), ALLOW, "read");
+    assert_eq!(at(Architecture::X86_64, 0, [0; 6]), KILL_PROCESS);
+}
+
+/// A private call alone leaves the ordinary ones as they are by default.
+#[test]
+fn a_small_filter_for_arm() {
+    let rule = Syscall {
+        names: vec!["cacheflush".into()],
+        action: "SCMP_ACT_ALLOW".into(),
+        errno_ret: None,
+        args: vec![],
+    };
+    let profile =
+        Seccomp { default_action: "SCMP_ACT_ERRNO".into(), syscalls: vec![rule], ..Seccomp::default() };
+    let program = compile_for(&profile, &[Architecture::Arm]).unwrap();
+    let golden = [
+        (0x20, 0, 0, 4),           // the architecture
+        (0x15, 0, 7, 0x4000_0028), // AUDIT_ARCH_ARM, or killed
+        (0x20, 0, 0, 0),           // the number
+        (0x35, 1, 0, 0xf_0002),
+        (0x35, 2, 3, 0xf_0001),
+        (0x35, 2, 0, 0xf_0003),
+        (0x06, 0, 0, ALLOW),
+        (0x06, 0, 0, ERRNO | 1),
+        (0x06, 0, 0, ERRNO | 38),
+        (0x06, 0, 0, KILL_PROCESS),
+    ];
+    let found: Vec<_> = program.iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect();
+    assert_eq!(found, golden);
+    let at = |number| run(&program, Call { architecture: Architecture::Arm, number, arguments: [0; 6] }).0;
+    assert_eq!((at(0), at(3), at(0xf_0001), at(0xf_0002), at(0xf_0003)), {
+        (ERRNO | 38, ERRNO | 38, ERRNO | 1, ALLOW, ERRNO | 38)
+    });
 }
 
 /// The size is a promise: it is most of what loading costs.
