@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn one_that_takes_too_long_is_ended() {
-        let started = shell("sleep 1000").start().unwrap();
+        let started = shell("exec sleep 1000").start().unwrap();
         assert!(!started.ends_within(10));
         started.kill();
         assert_eq!(shell("kill -9 $$").run().unwrap().signal(), Some(9));
