@@ -37,7 +37,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let hangup = Arc::new(hangup);
-    let io = Watched { io: TokioIo::new(io), hangup: hangup.clone() };
+    let io = Watched { io: TokioIo::new(io), hangup: hangup.clone(), begun: false };
     match drive(io, &hangup, router, shutdown).await {
         Ok(Some((io, read, hijack))) => hijack::run(io, read, hijack, &hangup).await,
         Ok(None) => {}
@@ -108,6 +108,25 @@ fn answer(reply: BoxFuture<Reply>, slot: Slot) -> BoxFuture<Result<Response<Body
 struct Watched<I> {
     io: TokioIo<I>,
     hangup: Arc<Hangup>,
+    /// Whether its first bytes were read.
+    begun: bool,
+}
+
+/// The beginning of a connection with the quotes of its first request's query encoded: people write JSON filters there
+/// as it is (`curl -g '…?filters={"status":["exited"]}'`), which Docker takes and hyper refuses. At most three times as
+/// long as it was.
+fn with_quotes_encoded(beginning: &[u8]) -> Vec<u8> {
+    let line = beginning.iter().position(|byte| *byte == b'\n').unwrap_or(beginning.len());
+    let query = beginning[..line].iter().position(|byte| *byte == b'?').unwrap_or(line);
+    let mut encoded = beginning[..query].to_vec();
+    for byte in &beginning[query..line] {
+        match byte {
+            b'"' => encoded.extend(b"%22"),
+            byte => encoded.push(*byte),
+        }
+    }
+    encoded.extend(&beginning[line..]);
+    encoded
 }
 
 impl<I: AsyncRead + Unpin> hyper::rt::Read for Watched<I> {
@@ -120,11 +139,17 @@ impl<I: AsyncRead + Unpin> hyper::rt::Read for Watched<I> {
         // A cursor can't tell how much was filled once it is moved; a shorter-lived one can.
         let read = {
             let mut piece = [std::mem::MaybeUninit::uninit(); 64 << 10];
-            let limit = before.min(piece.len());
+            // What is encoded has to fit.
+            let limit = if self.begun { before } else { before / 3 };
+            let limit = limit.min(piece.len());
             let mut piece = tokio::io::ReadBuf::uninit(&mut piece[..limit]);
             match Pin::new(self.io.inner_mut()).poll_read(cx, &mut piece) {
                 Poll::Ready(Ok(())) => {
-                    buffer.put_slice(piece.filled());
+                    if std::mem::replace(&mut self.begun, true) {
+                        buffer.put_slice(piece.filled());
+                    } else {
+                        buffer.put_slice(&with_quotes_encoded(piece.filled()));
+                    }
                     piece.filled().len()
                 }
                 other => return other,

@@ -167,6 +167,17 @@ async fn detach_keys_close_a_terminals_connection() {
 }
 
 #[tokio::test]
+async fn quotes_in_a_query_are_no_error() {
+    let (mut client, _ends) = start(false);
+    let request = "GET /_ping?filters={\"status\":[\"exited\"]} HTTP/1.1\r\nHost: \"x\"\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    assert!(read_until(&mut client, "\r\n\r\n").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    let plain: &[u8] = b"POST /a?b=%22 HTTP/1.1\r\nX: \"?\"\r\n\r\n\"?\"";
+    assert_eq!(with_quotes_encoded(plain), plain);
+    assert_eq!(with_quotes_encoded(b"GET /\"?a=\"b\""), b"GET /\"?a=%22b%22");
+}
+
+#[tokio::test]
 async fn unknown_paths_and_versions() {
     let (mut client, _ends) = start(false);
     client.write_all(b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
