@@ -365,8 +365,13 @@ fn digests_of_real_projects_are_the_same_on_every_machine() {
         world.stop();
         found
     };
-    let first = digests(0o022, "erofs", &[]);
-    assert_eq!(first, digests(0o077, "overlay2", &["--no-cache"]));
+    // dpkg-deb writes the time of day into what it packs, unless it is given another.
+    let timeless = |mut found: Vec<(String, String)>| {
+        found.retain(|(name, _)| name != "debian-package");
+        found
+    };
+    let first = timeless(digests(0o022, "erofs", &[]));
+    assert_eq!(first, timeless(digests(0o077, "overlay2", &["--no-cache"])));
     let dated = ["--build-arg", "SOURCE_DATE_EPOCH=1600000000"];
     let dated = [digests(0o002, "overlay2", &dated), digests(0o022, "erofs", &dated)];
     assert_eq!(dated[0], dated[1]);
