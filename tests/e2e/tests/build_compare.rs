@@ -74,7 +74,7 @@ FROM python\nENV PYTHONDONTWRITEBYTECODE=1\nCOPY --from=build /wheels /wheels\nR
             ("pkg/usr/bin/hello-hull", "#!/bin/sh\necho hello\n"),
             (
                 "Dockerfile",
-                "FROM debian AS build\nCOPY pkg /pkg\nRUN chmod -R go-w /pkg && chmod 755 /pkg/usr/bin/hello-hull && dpkg-deb --build --root-owner-group /pkg /hello.deb\nFROM debian\nCOPY --from=build --chown=33:33 /hello.deb /tmp/x/\nRUN dpkg -i /tmp/x/hello.deb && rm -rf /tmp/x /var/log/dpkg.log /var/cache/debconf/* /var/lib/dpkg/*-old\nVOLUME [\"/data\"]\nONBUILD RUN hello-hull\nRUN hello-hull > /said\n",
+                "FROM debian AS build\nARG SOURCE_DATE_EPOCH\nCOPY pkg /pkg\nRUN chmod -R go-w /pkg && chmod 755 /pkg/usr/bin/hello-hull && dpkg-deb --build --root-owner-group /pkg /hello.deb\nFROM debian\nCOPY --from=build --chown=33:33 /hello.deb /tmp/x/\nRUN dpkg -i /tmp/x/hello.deb && rm -rf /tmp/x /var/log/dpkg.log /var/cache/debconf/* /var/lib/dpkg/*-old\nVOLUME [\"/data\"]\nONBUILD RUN hello-hull\nRUN hello-hull > /said\n",
             ),
         ],
     ),
